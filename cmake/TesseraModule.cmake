@@ -1,0 +1,39 @@
+# tessera_module(NAME SOURCES... [CUDA_SOURCES...] [NO_CUDA_SOURCES...] [DEPENDS modules...] [FOREIGN targets...])
+#
+# One folder src/NAME = one namespace = one static library tessera::NAME. DEPENDS are the modules that it may include
+# (tests/arch refuses others), FOREIGN the libraries. CUDA_SOURCES replace NO_CUDA_SOURCES where TESSERA_CUDA is on.
+
+# -Wno-restrict: gcc 12 sees overlaps in std::string concatenation that are not there (gcc bug 105651).
+add_library(tessera_warnings INTERFACE)
+target_compile_options(tessera_warnings INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wconversion;-Wsign-conversion;-Wshadow;-Werror;-Wno-restrict>
+  $<$<COMPILE_LANGUAGE:CUDA>:-Wall;-Wextra;-Werror=all-warnings>)
+if(TESSERA_SANITIZE)
+  string(REPLACE ";" "," sanitizers "${TESSERA_SANITIZE}")
+  target_compile_options(tessera_warnings INTERFACE -fsanitize=${sanitizers} -fno-omit-frame-pointer)
+  target_link_options(tessera_warnings INTERFACE -fsanitize=${sanitizers})
+endif()
+
+function(tessera_module name)
+  cmake_parse_arguments(arg "" "" "SOURCES;CUDA_SOURCES;NO_CUDA_SOURCES;DEPENDS;FOREIGN" ${ARGN})
+  if(TESSERA_CUDA)
+    list(APPEND arg_SOURCES ${arg_CUDA_SOURCES})
+  else()
+    list(APPEND arg_SOURCES ${arg_NO_CUDA_SOURCES})
+  endif()
+  list(TRANSFORM arg_SOURCES PREPEND ${name}/)
+  list(TRANSFORM arg_DEPENDS PREPEND tessera::)
+
+  add_library(tessera_${name} STATIC ${arg_SOURCES})
+  add_library(tessera::${name} ALIAS tessera_${name})
+  target_include_directories(tessera_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(tessera_${name} PUBLIC ${arg_DEPENDS} ${arg_FOREIGN} PRIVATE tessera_warnings)
+  tessera_use_torch_pch(tessera_${name} "${arg_FOREIGN}")
+endfunction()
+
+# The CUDA language takes no part in the precompiled header, and a target without LibTorch has no use for it.
+function(tessera_use_torch_pch target foreign)
+  if("tessera_torch" IN_LIST foreign)
+    target_precompile_headers(${target} REUSE_FROM tessera_torch_pch)
+  endif()
+endfunction()

@@ -1,0 +1,1 @@
+// Carries the precompiled ATen headers; see Torch.cmake.

@@ -1,0 +1,102 @@
+#pragma once
+
+#include "tessera/config/model_shape.hpp"
+#include "tessera/core/dtype.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace tessera::config {
+
+enum class DatasetKind { kCifar10, kCifar100, kFashionMnist, kImageFolder };
+enum class DeviceChoice { kAuto, kCuda, kCpu };
+enum class CollectivesChoice { kAuto, kNccl, kMpi };
+enum class DTypeChoice { kAuto, kBFloat16, kFloat32 };  ///< auto: bf16 on a GPU, fp32 on a CPU
+
+struct ModelConfig {
+  std::string pretrained_model_path;  ///< Hugging Face directory; empty: model_config says the shape
+  std::string model_config;           ///< a config.json or a preset's name
+  bool load_pretrained = false;
+  bool random_init = false;
+  bool gradient_checkpointing = false;
+  ModelShape shape;  ///< resolved from the above
+};
+
+struct DataConfig {
+  DatasetKind dataset = DatasetKind::kCifar10;
+  std::string data_path;
+  std::int64_t input_size = 224;  ///< pixels, square
+  std::int64_t patch_size = 16;   ///< pixels, square; divides input_size
+  std::int64_t batch_size = 32;   ///< images per rank and micro-step
+  std::int64_t accum_iter = 1;    ///< micro-steps per optimizer step
+  std::int64_t nb_classes = 0;    ///< 0: what the data set has; any other number must be that
+  std::int64_t num_workers = 4;   ///< loader threads per rank
+
+  [[nodiscard]] std::int64_t num_tokens() const { return (input_size / patch_size) * (input_size / patch_size); }
+};
+
+struct OptimizerConfig {
+  std::int64_t epochs = 100;
+  std::int64_t max_steps = 0;  ///< optimizer steps after which to stop; 0: no such limit
+  double blr = 1e-3;           ///< lr = blr x effective batch / 256
+  std::optional<double> lr;    ///< overrides blr
+  double min_lr = 1e-6;
+  double warmup_epochs = 10;
+  double weight_decay = 0.05;
+  double layer_decay = 1.0;  ///< learning rate of a layer = lr x layer_decay^(layers above it)
+  std::optional<double> clip_grad;  ///< bound on the global L2 norm
+  double smoothing = 0.1;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+};
+
+struct ZeroConfig {
+  int stage = 0;
+  bool overlap_comm = true;
+  std::int64_t reduce_bucket_size = 50'000'000;  ///< elements
+  bool reduce_at_boundary = false;  ///< keep local gradients over the micro-steps, reduce once
+  std::optional<core::DType> communication_data_type;  ///< gradients on the wire; none: as the parameters
+};
+
+struct RuntimeConfig {
+  DTypeChoice dtype = DTypeChoice::kAuto;
+  DeviceChoice device = DeviceChoice::kAuto;
+  CollectivesChoice collectives = CollectivesChoice::kAuto;
+  std::uint64_t seed = 0;
+  bool quiet = false;
+  std::int64_t steps_per_print = 20;
+};
+
+struct OutputConfig {
+  std::string output_dir;  ///< empty: nothing is written
+  std::string log_dir;     ///< TensorBoard events; empty: output_dir
+  std::int64_t save_every_epochs = 10;
+  std::int64_t save_every_steps = 0;  ///< 0: off
+  double save_every_minutes = 0;      ///< 0: off
+  std::int64_t keep_last = 0;         ///< 0: all
+  std::string resume;                 ///< "auto", a checkpoint directory, or empty
+};
+
+/// Everything that a run is told, validated once. Immutable after parsing.
+struct RunConfig {
+  ModelConfig model;
+  DataConfig data;
+  OptimizerConfig optimizer;
+  ZeroConfig zero;
+  RuntimeConfig runtime;
+  OutputConfig output;
+  bool eval_only = false;  ///< --eval
+
+  /// Images per optimizer step over all ranks.
+  [[nodiscard]] std::int64_t effective_batch(int world_size) const {
+    return data.batch_size * data.accum_iter * world_size;
+  }
+  /// blr x effective batch / 256, or lr where it was given.
+  [[nodiscard]] double peak_lr(int world_size) const {
+    return optimizer.lr.value_or(optimizer.blr * static_cast<double>(effective_batch(world_size)) / 256.0);
+  }
+};
+
+}  // namespace tessera::config

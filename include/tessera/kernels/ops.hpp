@@ -1,0 +1,43 @@
+#pragma once
+
+#include "tessera/kernels/attention.hpp"
+#include "tessera/kernels/cross_entropy.hpp"
+#include "tessera/kernels/image_transform.hpp"
+#include "tessera/kernels/optimizer.hpp"
+#include "tessera/kernels/qk_norm_rope.hpp"
+#include "tessera/kernels/random_fill.hpp"
+#include "tessera/kernels/rms_norm.hpp"
+#include "tessera/kernels/swiglu.hpp"
+
+#include <c10/core/Device.h>
+
+namespace tessera::kernels {
+
+/// The implementation of every op that a run uses. Chosen once; the model and the engine call through it and know no
+/// devices. Matrix products are not here: they are ATen's on every device.
+struct Ops {
+  RmsNormForward* rms_norm_forward;
+  RmsNormBackward* rms_norm_backward;
+  QkNormRopeForward* qk_norm_rope_forward;
+  QkNormRopeBackward* qk_norm_rope_backward;
+  SwigluForward* swiglu_forward;
+  SwigluBackward* swiglu_backward;
+  AttentionForward* attention_forward;
+  AttentionBackward* attention_backward;
+  CrossEntropy* cross_entropy;
+  CountTopK* count_top_k;
+  AdamWStep* adamw_step;
+  AddSumOfSquares* add_sum_of_squares;
+  Accumulate* accumulate;
+  FillNormal* fill_normal;
+  FillUniform* fill_uniform;
+  TransformImages* transform_images;
+};
+
+/// The slow, obvious twin of every op, on the CPU. It is the specification that the others are tested against.
+const Ops& reference_ops();
+
+/// The fastest implementation on this kind of device. Throws core::Error for CUDA where it was not built in.
+const Ops& ops_for(c10::DeviceType device);
+
+}  // namespace tessera::kernels

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+
+// All tensors are flat ranges of the same length.
+
+namespace tessera::kernels {
+
+struct AdamWParams {
+  double lr = 0;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  double gradient_scale = 1;  ///< multiplies the gradient first: averaging and clipping in one
+  std::int64_t step = 1;      ///< this update's number, from 1, for the bias correction
+};
+
+struct AdamWState {
+  at::Tensor weight;    ///< bf16 or fp32, written
+  at::Tensor gradient;  ///< bf16 or fp32, read
+  at::Tensor master;    ///< fp32; undefined where `weight` is fp32 and is its own master
+  at::Tensor exp_avg;   ///< fp32
+  at::Tensor exp_avg_sq;  ///< fp32
+};
+
+/// One AdamW update with decoupled decay, in one pass (Loshchilov and Hutter 2019; the operations in the order of
+/// torch.optim.AdamW): p *= 1 - lr wd; m = lerp(m, g, 1 - b1); v = b2 v + (1 - b2) g^2;
+/// p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps). fp32 arithmetic.
+using AdamWStep = void(const AdamWState& state, const AdamWParams& params);
+
+/// Adds the sum of squares of `flat` (bf16 or fp32) to the fp64 scalar `total`. The order of summation depends on the
+/// length alone, so that the result is the same in every run.
+using AddSumOfSquares = void(const at::Tensor& flat, at::Tensor& total);
+
+/// destination (fp32) += source (fp32 or bf16).
+using Accumulate = void(at::Tensor& destination, const at::Tensor& source);
+
+namespace reference {
+AdamWStep adamw_step;
+AddSumOfSquares add_sum_of_squares;
+Accumulate accumulate;
+}  // namespace reference
+
+/// One pass over memory with vector instructions, on all of the rank's threads; the arithmetic of reference::.
+namespace cpu {
+AdamWStep adamw_step;
+}  // namespace cpu
+
+namespace cuda {
+AdamWStep adamw_step;
+AddSumOfSquares add_sum_of_squares;
+Accumulate accumulate;
+}  // namespace cuda
+
+}  // namespace tessera::kernels

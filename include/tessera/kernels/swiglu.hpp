@@ -1,0 +1,25 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+// Shapes: N rows, F features; the packed projection gate_up_N2F holds [gate: F | up: F] in each row.
+
+namespace tessera::kernels {
+
+/// silu(gate) * up, with fp32 arithmetic, rounded once. (Shazeer 2020)
+using SwigluForward = at::Tensor(const at::Tensor& gate_up_N2F);
+
+/// The gradient of gate_up_N2F.
+using SwigluBackward = at::Tensor(const at::Tensor& dy_NF, const at::Tensor& gate_up_N2F);
+
+namespace reference {
+SwigluForward swiglu_forward;
+SwigluBackward swiglu_backward;
+}  // namespace reference
+
+namespace cuda {
+SwigluForward swiglu_forward;
+SwigluBackward swiglu_backward;
+}  // namespace cuda
+
+}  // namespace tessera::kernels

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace tessera::state {
+
+/// Where a run stands besides its tensors. With counter-based sampling these few numbers are the whole of the loader's
+/// and the random generators' state.
+struct RunState {
+  std::int64_t epoch = 0;          ///< epoch in progress (the next one, where step_in_epoch is 0)
+  std::int64_t step_in_epoch = 0;  ///< optimizer steps done in it
+  std::int64_t global_step = 0;    ///< optimizer steps done, skipped ones too
+  std::int64_t optimizer_step = 0; ///< updates applied: AdamW's bias correction counts these
+  std::int64_t skipped_steps = 0;
+  std::uint64_t seed = 0;
+  std::int64_t effective_batch = 0;
+  std::int64_t dataset_size = 0;
+  std::int64_t steps_per_epoch = 0;
+  std::int64_t total_steps = 0;    ///< of the learning-rate schedule
+  std::int64_t warmup_steps = 0;
+  double peak_lr = 0;
+  double min_lr = 0;
+  double best_accuracy = 0;  ///< percent
+  int world_size = 0;        ///< a note; readers do not depend on it
+  int zero_stage = 0;        ///< a note
+  std::int64_t num_classes = 0;
+  std::string dataset;
+  std::int64_t input_size = 0;
+  std::int64_t patch_size = 0;
+  std::string model_config_json;  ///< the backbone's Hugging Face config.json
+};
+
+}  // namespace tessera::state

@@ -1,0 +1,61 @@
+#pragma once
+
+#include "tessera/core/dtype.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace tessera::state {
+
+/// The quantities that a run keeps of every parameter. `name_of` gives the HDF5 data set's name.
+enum class Component : std::uint8_t { kWeight, kMaster, kExpAvg, kExpAvgSq };
+
+constexpr const char* name_of(Component component) {
+  switch (component) {
+    case Component::kWeight:
+      return "weight";
+    case Component::kMaster:
+      return "master";
+    case Component::kExpAvg:
+      return "exp_avg";
+    case Component::kExpAvgSq:
+      return "exp_avg_sq";
+  }
+  return "?";
+}
+
+/// What one rank holds of one component of one parameter: a contiguous range of its elements in row-major order.
+///
+/// Plain data: `data` may point to device memory, and whoever reads or writes through it brings the means to copy.
+/// Over all ranks the ranges of a component cover every element exactly once (an empty range is left out).
+struct StateView {
+  std::string parameter;                    ///< "qwen.layers.0.self_attn.q_proj.weight"
+  Component component = Component::kWeight;
+  core::DType dtype = core::DType::kFloat32;
+  std::vector<std::int64_t> global_shape;
+  std::int64_t begin = 0;  ///< first element of mine, row-major over global_shape
+  std::int64_t end = 0;    ///< one past the last
+  void* data = nullptr;    ///< element `begin`
+
+  [[nodiscard]] std::int64_t num_elements() const { return end - begin; }
+  [[nodiscard]] std::int64_t num_bytes() const {
+    return num_elements() * static_cast<std::int64_t>(core::size_of(dtype));
+  }
+};
+
+/// One component of one parameter as a whole: what a checkpoint must hold. Every rank has the same list.
+struct TensorInfo {
+  std::string parameter;
+  Component component = Component::kWeight;
+  core::DType dtype = core::DType::kFloat32;
+  std::vector<std::int64_t> shape;
+};
+
+/// The state of a run as the checkpoint stores it: the same list of tensors on every rank, and this rank's pieces.
+struct StateDescription {
+  std::vector<TensorInfo> tensors;
+  std::vector<StateView> mine;
+};
+
+}  // namespace tessera::state

@@ -1,0 +1,89 @@
+#include "tessera/core/dtype.hpp"
+#include "tessera/core/error.hpp"
+#include "tessera/core/handle.hpp"
+#include "tessera/core/philox.hpp"
+#include "tessera/core/units.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace tessera::core {
+namespace {
+
+TEST(BFloat16, RoundsToNearestEven) {
+  EXPECT_EQ(float_to_bf16(1.0F), 0x3F80);
+  EXPECT_EQ(float_to_bf16(1.00390625F), 0x3F80);   // halfway between 0x3F80 and 0x3F81: to even
+  EXPECT_EQ(float_to_bf16(1.01171875F), 0x3F82);   // halfway between 0x3F81 and 0x3F82: to even
+  EXPECT_EQ(float_to_bf16(std::numeric_limits<float>::max()), 0x7F80);
+  EXPECT_TRUE(std::isnan(bf16_to_float(float_to_bf16(std::numeric_limits<float>::quiet_NaN()))));
+  EXPECT_EQ(bf16_to_float(0xC000), -2.0F);
+}
+
+TEST(Units, ReadsAndWritesAmountsOfMemory) {
+  EXPECT_EQ(parse_bytes("80GiB"), 80LL << 30);
+  EXPECT_EQ(parse_bytes("1.5 MB"), 1500000);
+  EXPECT_EQ(parse_bytes("17"), 17);
+  EXPECT_THROW(parse_bytes("80 gibs"), UserError);
+  EXPECT_THROW(parse_bytes("-1"), UserError);
+  EXPECT_THROW(parse_bytes(""), UserError);
+  EXPECT_EQ(format_bytes(71.3 * (1LL << 30)), "71.3 GiB");
+  EXPECT_EQ(format_bytes(512), "512 B");
+}
+
+TEST(Units, WritesDurationsAndCounts) {
+  EXPECT_EQ(format_duration(3723), "1:02:03");
+  EXPECT_EQ(format_duration(59.6), "1:00");
+  EXPECT_EQ(format_count(1234567), "1,234,567");
+  EXPECT_EQ(format_count(-123), "-123");
+  EXPECT_EQ(format_count(1000), "1,000");
+}
+
+// Known answers of Random123's kat_vectors for philox4x32-10.
+TEST(Philox, GivesTheKnownAnswers) {
+  const Philox4 zeros = philox(0, 0, 0);
+  EXPECT_EQ(zeros.value[0], 0x6627E8D5U);
+  const Philox4 ones = philox(~0ULL, ~0ULL, ~0ULL);
+  EXPECT_EQ(ones.value[0], 0x408F276DU);
+  EXPECT_EQ(ones.value[1], 0x41C83B0EU);
+  EXPECT_EQ(ones.value[2], 0xA20BC7C6U);
+  EXPECT_EQ(ones.value[3], 0x6D5451FDU);
+  const Philox4 pi = philox(0x299F31D0A4093822ULL, 0x85A308D3243F6A88ULL, 0x0370734413198A2EULL);
+  EXPECT_EQ(pi.value[0], 0xD16CFE09U);
+  EXPECT_EQ(pi.value[1], 0x94FDCCEBU);
+  EXPECT_EQ(pi.value[2], 0x5001E420U);
+  EXPECT_EQ(pi.value[3], 0x24126EA1U);
+}
+
+int closed = 0;
+void count_close(int /*handle*/) noexcept { ++closed; }
+
+TEST(Handle, ClosesOnceAndMoves) {
+  closed = 0;
+  {
+    Handle<int, count_close> first(7);
+    Handle<int, count_close> second(std::move(first));
+    EXPECT_EQ(second.get(), 7);
+    first = Handle<int, count_close>(8);
+    EXPECT_TRUE(first);
+    first.reset();
+    EXPECT_EQ(closed, 1);
+  }
+  EXPECT_EQ(closed, 2);
+}
+
+TEST(Errors, CarryTheModule) {
+  try {
+    fail<UserError>("data", "label {} out of range", 11);
+    FAIL();
+  } catch (const UserError& error) {
+    EXPECT_STREQ(error.what(), "[data] label 11 out of range");
+  }
+  EXPECT_NO_THROW(require(true, "core", "never shown"));
+  EXPECT_THROW(require(false, "core", "shown"), Error);
+}
+
+}  // namespace
+}  // namespace tessera::core
