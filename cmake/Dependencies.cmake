@@ -2,6 +2,8 @@
 
 find_package(Threads REQUIRED)
 find_package(MPI REQUIRED COMPONENTS C)
+# The C interface alone: mpi.h would bring in the C++ bindings that MPI-3 removed, and their library with them.
+target_compile_definitions(MPI::MPI_C INTERFACE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(Boost REQUIRED COMPONENTS program_options)

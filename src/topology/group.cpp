@@ -1,0 +1,143 @@
+#include "tessera/topology/group.hpp"
+
+#include "tessera/core/error.hpp"
+#include "topology/group_impl.hpp"
+#include "topology/mpi_check.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace tessera::topology {
+namespace {
+
+// MPI counts are ints; longer messages go in pieces.
+constexpr std::size_t kLargestMessage = std::size_t{1} << 30U;
+
+template <class T>
+void all_reduce(const Group::Impl& impl, std::span<T> values, MPI_Datatype type, MPI_Op op) {
+  if (impl.size > 1 && !values.empty()) {
+    check_mpi(MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), type, op, impl.comm),
+              "MPI_Allreduce");
+  }
+}
+
+}  // namespace
+
+Group::Impl::~Impl() {
+  if (owned) {
+    MPI_Comm_free(&comm);
+  }
+}
+
+Group::Group(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
+
+Group Group::self() {
+  static const auto impl = std::make_shared<const Impl>();
+  return Group(impl);
+}
+
+int Group::rank() const { return impl_->rank; }
+int Group::size() const { return impl_->size; }
+
+void Group::barrier() const {
+  if (size() > 1) {
+    check_mpi(MPI_Barrier(impl_->comm), "MPI_Barrier");
+  }
+}
+
+void Group::broadcast(std::span<std::byte> bytes, int root) const {
+  if (size() == 1) {
+    return;
+  }
+  for (std::size_t done = 0; done < bytes.size(); done += kLargestMessage) {
+    const auto count = static_cast<int>(std::min(kLargestMessage, bytes.size() - done));
+    check_mpi(MPI_Bcast(bytes.data() + done, count, MPI_BYTE, root, impl_->comm), "MPI_Bcast");
+  }
+}
+
+std::string Group::broadcast(std::string text, int root) const {
+  auto length = static_cast<std::int64_t>(text.size());
+  broadcast(std::as_writable_bytes(std::span(&length, 1)), root);
+  text.resize(static_cast<std::size_t>(length));
+  broadcast(std::as_writable_bytes(std::span(text.data(), text.size())), root);
+  return text;
+}
+
+void Group::sum(std::span<double> values) const { all_reduce(*impl_, values, MPI_DOUBLE, MPI_SUM); }
+void Group::sum(std::span<std::int64_t> values) const { all_reduce(*impl_, values, MPI_INT64_T, MPI_SUM); }
+void Group::max(std::span<double> values) const { all_reduce(*impl_, values, MPI_DOUBLE, MPI_MAX); }
+void Group::min(std::span<double> values) const { all_reduce(*impl_, values, MPI_DOUBLE, MPI_MIN); }
+
+std::vector<std::string> Group::gather(const std::string& text) const {
+  if (size() == 1) {
+    return {text};
+  }
+  const auto num_ranks = static_cast<std::size_t>(size());
+  const int length = static_cast<int>(text.size());
+  std::vector<int> lengths(num_ranks);
+  check_mpi(MPI_Allgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, impl_->comm), "MPI_Allgather");
+  std::vector<int> starts(num_ranks, 0);
+  std::exclusive_scan(lengths.begin(), lengths.end(), starts.begin(), 0);
+  std::string all(static_cast<std::size_t>(starts.back() + lengths.back()), '\0');
+  check_mpi(MPI_Allgatherv(text.data(), length, MPI_CHAR, all.data(), lengths.data(), starts.data(), MPI_CHAR,
+                           impl_->comm),
+            "MPI_Allgatherv");
+  std::vector<std::string> texts;
+  for (std::size_t rank = 0; rank < num_ranks; ++rank) {
+    texts.push_back(all.substr(static_cast<std::size_t>(starts[rank]), static_cast<std::size_t>(lengths[rank])));
+  }
+  return texts;
+}
+
+Group Group::split(int color) const {
+  if (impl_->comm == MPI_COMM_NULL) {
+    return self();
+  }
+  MPI_Comm part = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split(impl_->comm, color, rank(), &part), "MPI_Comm_split");
+  return adopt_communicator(part);
+}
+
+Group Group::split_by_node() const {
+  if (impl_->comm == MPI_COMM_NULL) {
+    return self();
+  }
+  MPI_Comm part = MPI_COMM_NULL;
+  check_mpi(MPI_Comm_split_type(impl_->comm, MPI_COMM_TYPE_SHARED, rank(), MPI_INFO_NULL, &part),
+            "MPI_Comm_split_type");
+  return adopt_communicator(part);
+}
+
+void Group::agree(const std::function<void()>& work) const {
+  // One character says what happened, so that an empty message is still a failure.
+  std::string verdict = "+";
+  try {
+    work();
+  } catch (const core::UserError& error) {
+    verdict = std::string("u") + error.what();
+  } catch (const std::exception& error) {
+    verdict = std::string("e") + error.what();
+  }
+  const std::vector<std::string> verdicts = gather(verdict);
+  const auto failed = std::find_if(verdicts.begin(), verdicts.end(), [](const auto& text) { return text[0] != '+'; });
+  if (failed == verdicts.end()) {
+    return;
+  }
+  if (failed->front() == 'u') {
+    throw core::UserError(failed->substr(1));
+  }
+  throw core::AgreedError(failed->substr(1));
+}
+
+const void* Group::mpi_communicator() const { return impl_->comm == MPI_COMM_NULL ? nullptr : &impl_->comm; }
+
+Group adopt_communicator(MPI_Comm comm) {
+  auto impl = std::make_shared<Group::Impl>();
+  impl->comm = comm;
+  impl->owned = true;
+  check_mpi(MPI_Comm_rank(comm, &impl->rank), "MPI_Comm_rank");
+  check_mpi(MPI_Comm_size(comm, &impl->size), "MPI_Comm_size");
+  return Group(impl);
+}
+
+}  // namespace tessera::topology

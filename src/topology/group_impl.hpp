@@ -1,0 +1,25 @@
+#pragma once
+
+#include "tessera/topology/group.hpp"
+
+#include <mpi.h>
+
+namespace tessera::topology {
+
+class Group::Impl {
+ public:
+  Impl() = default;
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  ~Impl();
+
+  MPI_Comm comm = MPI_COMM_NULL;  ///< null: a world of one without MPI
+  bool owned = false;
+  int rank = 0;
+  int size = 1;
+};
+
+/// A group over `comm`, which it frees in the end.
+Group adopt_communicator(MPI_Comm comm);
+
+}  // namespace tessera::topology
