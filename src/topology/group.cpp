@@ -79,9 +79,9 @@ std::vector<std::string> Group::gather(const std::string& text) const {
   std::vector<int> starts(num_ranks, 0);
   std::exclusive_scan(lengths.begin(), lengths.end(), starts.begin(), 0);
   std::string all(static_cast<std::size_t>(starts.back() + lengths.back()), '\0');
-  check_mpi(MPI_Allgatherv(text.data(), length, MPI_CHAR, all.data(), lengths.data(), starts.data(), MPI_CHAR,
-                           impl_->comm),
-            "MPI_Allgatherv");
+  check_mpi(
+      MPI_Allgatherv(text.data(), length, MPI_CHAR, all.data(), lengths.data(), starts.data(), MPI_CHAR, impl_->comm),
+      "MPI_Allgatherv");
   std::vector<std::string> texts;
   for (std::size_t rank = 0; rank < num_ranks; ++rank) {
     texts.push_back(all.substr(static_cast<std::size_t>(starts[rank]), static_cast<std::size_t>(lengths[rank])));

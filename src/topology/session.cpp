@@ -28,7 +28,8 @@ Session::Session() {
   check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
   check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
   core::require(provided == MPI_THREAD_MULTIPLE, "topology",
-                "MPI was built without MPI_THREAD_MULTIPLE (it offers level {}); use an Open MPI that has it", provided);
+                "MPI was built without MPI_THREAD_MULTIPLE (it offers level {}); use an Open MPI that has it",
+                provided);
   MPI_Comm comm = MPI_COMM_NULL;
   check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
   world_ = adopt_communicator(comm);

@@ -1,6 +1,6 @@
+#include "support/mpi_world.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/topology/mesh.hpp"
-#include "support/mpi_world.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // Runs the same GoogleTest program on every rank. Rank 0 reports; any rank that fails speaks and fails the run.
-#include "tessera/topology/session.hpp"
 #include "support/mpi_world.hpp"
+#include "tessera/topology/session.hpp"
 
 #include <gtest/gtest.h>
 

@@ -15,8 +15,8 @@ namespace {
 
 TEST(BFloat16, RoundsToNearestEven) {
   EXPECT_EQ(float_to_bf16(1.0F), 0x3F80);
-  EXPECT_EQ(float_to_bf16(1.00390625F), 0x3F80);   // halfway between 0x3F80 and 0x3F81: to even
-  EXPECT_EQ(float_to_bf16(1.01171875F), 0x3F82);   // halfway between 0x3F81 and 0x3F82: to even
+  EXPECT_EQ(float_to_bf16(1.00390625F), 0x3F80);  // halfway between 0x3F80 and 0x3F81: to even
+  EXPECT_EQ(float_to_bf16(1.01171875F), 0x3F82);  // halfway between 0x3F81 and 0x3F82: to even
   EXPECT_EQ(float_to_bf16(std::numeric_limits<float>::max()), 0x7F80);
   EXPECT_TRUE(std::isnan(bf16_to_float(float_to_bf16(std::numeric_limits<float>::quiet_NaN()))));
   EXPECT_EQ(bf16_to_float(0xC000), -2.0F);

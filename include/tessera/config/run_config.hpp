@@ -44,7 +44,7 @@ struct OptimizerConfig {
   double min_lr = 1e-6;
   double warmup_epochs = 10;
   double weight_decay = 0.05;
-  double layer_decay = 1.0;  ///< learning rate of a layer = lr x layer_decay^(layers above it)
+  double layer_decay = 1.0;         ///< learning rate of a layer = lr x layer_decay^(layers above it)
   std::optional<double> clip_grad;  ///< bound on the global L2 norm
   double smoothing = 0.1;
   double beta1 = 0.9;
@@ -55,8 +55,8 @@ struct OptimizerConfig {
 struct ZeroConfig {
   int stage = 0;
   bool overlap_comm = true;
-  std::int64_t reduce_bucket_size = 50'000'000;  ///< elements
-  bool reduce_at_boundary = false;  ///< keep local gradients over the micro-steps, reduce once
+  std::int64_t reduce_bucket_size = 50'000'000;        ///< elements
+  bool reduce_at_boundary = false;                     ///< keep local gradients over the micro-steps, reduce once
   std::optional<core::DType> communication_data_type;  ///< gradients on the wire; none: as the parameters
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -26,9 +27,17 @@ constexpr std::string_view name_of(DType dtype) {
 }
 
 /// fp32 of the bfloat16 with these bits (exact).
-float bf16_to_float(std::uint16_t bits);
+constexpr float bf16_to_float(std::uint16_t bits) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
+}
 
 /// Bits of the bfloat16 nearest to `value`, ties to even; NaN stays NaN.
-std::uint16_t float_to_bf16(float value);
+constexpr std::uint16_t float_to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t round_to_even = 0x7FFFU + ((bits >> 16U) & 1U);
+  const auto rounded = static_cast<std::uint16_t>((bits + round_to_even) >> 16U);
+  const auto quiet_nan = static_cast<std::uint16_t>((bits >> 16U) | 0x40U);  // rounding could make it an infinity
+  return value != value ? quiet_nan : rounded;
+}
 
 }  // namespace tessera::core

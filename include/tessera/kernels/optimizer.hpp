@@ -19,10 +19,10 @@ struct AdamWParams {
 };
 
 struct AdamWState {
-  at::Tensor weight;    ///< bf16 or fp32, written
-  at::Tensor gradient;  ///< bf16 or fp32, read
-  at::Tensor master;    ///< fp32; undefined where `weight` is fp32 and is its own master
-  at::Tensor exp_avg;   ///< fp32
+  at::Tensor weight;      ///< bf16 or fp32, written
+  at::Tensor gradient;    ///< bf16 or fp32, read
+  at::Tensor master;      ///< fp32; undefined where `weight` is fp32 and is its own master
+  at::Tensor exp_avg;     ///< fp32
   at::Tensor exp_avg_sq;  ///< fp32
 };
 

@@ -31,7 +31,8 @@ struct QueryKey {
 };
 
 /// RMSNorm over every head of q and k with weights of E elements, then rotation of the halves (x1, x2) ->
-/// (x1 cos - x2 sin, x2 cos + x1 sin) where x1 = x[0..E/2), x2 = x[E/2..E). fp32 arithmetic, rounded once. v is left alone.
+/// (x1 cos - x2 sin, x2 cos + x1 sin) where x1 = x[0..E/2), x2 = x[E/2..E). fp32 arithmetic, rounded once. v is left
+/// alone.
 using QkNormRopeForward = QueryKey(const at::Tensor& qkv_NC, const at::Tensor& q_weight_E, const at::Tensor& k_weight_E,
                                    const RotaryTable& rotary, const HeadShape& shape, double eps);
 

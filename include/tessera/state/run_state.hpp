@@ -8,16 +8,16 @@ namespace tessera::state {
 /// Where a run stands besides its tensors. With counter-based sampling these few numbers are the whole of the loader's
 /// and the random generators' state.
 struct RunState {
-  std::int64_t epoch = 0;          ///< epoch in progress (the next one, where step_in_epoch is 0)
-  std::int64_t step_in_epoch = 0;  ///< optimizer steps done in it
-  std::int64_t global_step = 0;    ///< optimizer steps done, skipped ones too
-  std::int64_t optimizer_step = 0; ///< updates applied: AdamW's bias correction counts these
+  std::int64_t epoch = 0;           ///< epoch in progress (the next one, where step_in_epoch is 0)
+  std::int64_t step_in_epoch = 0;   ///< optimizer steps done in it
+  std::int64_t global_step = 0;     ///< optimizer steps done, skipped ones too
+  std::int64_t optimizer_step = 0;  ///< updates applied: AdamW's bias correction counts these
   std::int64_t skipped_steps = 0;
   std::uint64_t seed = 0;
   std::int64_t effective_batch = 0;
   std::int64_t dataset_size = 0;
   std::int64_t steps_per_epoch = 0;
-  std::int64_t total_steps = 0;    ///< of the learning-rate schedule
+  std::int64_t total_steps = 0;  ///< of the learning-rate schedule
   std::int64_t warmup_steps = 0;
   double peak_lr = 0;
   double min_lr = 0;

@@ -30,7 +30,7 @@ constexpr const char* name_of(Component component) {
 /// Plain data: `data` may point to device memory, and whoever reads or writes through it brings the means to copy.
 /// Over all ranks the ranges of a component cover every element exactly once (an empty range is left out).
 struct StateView {
-  std::string parameter;                    ///< "qwen.layers.0.self_attn.q_proj.weight"
+  std::string parameter;  ///< "qwen.layers.0.self_attn.q_proj.weight"
   Component component = Component::kWeight;
   core::DType dtype = core::DType::kFloat32;
   std::vector<std::int64_t> global_shape;
