@@ -124,7 +124,7 @@ void Group::agree(const std::function<void()>& work) const {
     return;
   }
   if (failed->front() == 'u') {
-    throw core::UserError(failed->substr(1));
+    throw core::AgreedUserError(failed->substr(1));
   }
   throw core::AgreedError(failed->substr(1));
 }

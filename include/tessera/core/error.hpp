@@ -21,7 +21,13 @@ class UserError : public Error {
   using Error::Error;
 };
 
-/// A failure that every rank meets alike and knows that it does (an agreed verdict): one rank speaks for all.
+/// A UserError that every rank has and knows that all have (Group::agree): one rank speaks for all.
+class AgreedUserError : public UserError {
+ public:
+  using UserError::UserError;
+};
+
+/// Any other failure that every rank has alike.
 class AgreedError : public Error {
  public:
   using Error::Error;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "tessera/config/model_shape.hpp"
+
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -16,7 +18,7 @@ struct Param {
   bool decays = true;  ///< weight decay applies (matrices; not norms and biases)
   int depth = 0;       ///< 0 patch embedding, 1..L blocks, L+1 final norm and head: layer-wise learning rates
   Init init = Init::kNormal;
-  double init_scale = 0;  ///< standard deviation, or half the width of the uniform interval
+  double init_scale = 0;  ///< standard deviation, or half the width of the uniform interval around 0
 
   [[nodiscard]] std::int64_t num_elements() const;
 };
@@ -37,5 +39,40 @@ struct ParamTable {
 
   [[nodiscard]] std::int64_t num_elements() const;
 };
+
+/// What the images and classes add to the backbone's shape.
+struct Geometry {
+  std::int64_t input_size = 224;  ///< pixels, square
+  std::int64_t patch_size = 16;   ///< pixels, square; divides input_size
+  std::int64_t num_classes = 0;
+
+  [[nodiscard]] std::int64_t num_tokens() const { return (input_size / patch_size) * (input_size / patch_size); }
+  [[nodiscard]] std::int64_t patch_elements() const { return 3 * patch_size * patch_size; }
+};
+
+/// The parameters of the image classifier: patch embedding, Qwen3 blocks, final norm, linear head. The backbone's
+/// token embedding is not among them: images never meet it.
+ParamTable build_param_table(const config::ModelShape& shape, const Geometry& geometry);
+
+/// Unit indices of the table above.
+struct BlockUnits {
+  int input_norm = 0;
+  int qkv = 0;
+  int q_norm = 0;
+  int k_norm = 0;
+  int o_proj = 0;
+  int post_norm = 0;
+  int gate_up = 0;
+  int down = 0;
+};
+constexpr int kPatchWeightUnit = 0;
+constexpr int kPatchBiasUnit = 1;
+BlockUnits block_units(std::int64_t block);
+struct HeadUnits {
+  int norm = 0;
+  int weight = 0;
+  int bias = 0;
+};
+HeadUnits head_units(std::int64_t num_blocks);
 
 }  // namespace tessera::model

@@ -40,7 +40,7 @@ class Group {
   [[nodiscard]] Group split_by_node() const;
 
   /// Runs `work` on every rank. Where it throws on any, throws the first failing rank's message on all of them alike:
-  /// as UserError where that one was a UserError, as AgreedError otherwise. Collective over the group.
+  /// as AgreedUserError where that one was a UserError, as AgreedError otherwise. Collective over the group.
   void agree(const std::function<void()>& work) const;
 
   /// The MPI_Comm, for MPI-IO: a pointer to it, so that this header needs no MPI. Null for self().

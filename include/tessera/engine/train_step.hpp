@@ -1,0 +1,37 @@
+#pragma once
+
+#include "tessera/engine/engine.hpp"
+#include "tessera/kernels/ops.hpp"
+#include "tessera/model/qwen3_classifier.hpp"
+
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+
+namespace tessera::engine {
+
+/// What one micro-step computes on. Shapes: B images of 3 x S x S in the compute dtype; B labels, int64.
+struct MicroBatch {
+  at::Tensor images_B3SS;
+  at::Tensor labels_B;
+};
+
+struct StepStats {
+  double loss = 0;       ///< mean over all images of the step, all ranks
+  double accuracy = 0;   ///< percent of them whose label came first
+  double grad_norm = 0;  ///< before clipping
+  bool skipped = false;  ///< not finite: nothing was updated
+  std::int64_t num_images = 0;
+};
+
+struct StepOptions {
+  std::int64_t accumulation_steps = 1;
+  double smoothing = 0;
+};
+
+/// One optimizer step: forward and backward of every micro-batch, reduction, update. `next` gives the micro-batches
+/// in order. Collective over the run.
+StepStats train_step(const model::Qwen3Classifier& model, Engine& engine, const kernels::Ops& ops,
+                     const StepOptions& options, double lr, const std::function<MicroBatch()>& next);
+
+}  // namespace tessera::engine

@@ -1,0 +1,53 @@
+#pragma once
+
+#include "tessera/config/model_shape.hpp"
+#include "tessera/kernels/ops.hpp"
+#include "tessera/model/activations.hpp"
+#include "tessera/model/param_table.hpp"
+#include "tessera/model/parameter_access.hpp"
+
+#include <ATen/core/Tensor.h>
+
+// Shapes: B images of 3 x S x S, T tokens, N = B*T rows, D hidden, C classes.
+
+namespace tessera::model {
+
+/// How the classifier computes.
+struct ComputeOptions {
+  c10::Device device = c10::kCPU;
+  at::ScalarType dtype = at::kFloat;  ///< of activations and weights: fp32 or bf16
+  bool recompute = false;             ///< --gradient_checkpointing: blocks keep their input alone
+};
+
+/// Patches -> linear embedding -> causal Qwen3 blocks -> final norm of the last token -> linear head.
+///
+/// Forward and backward are written out: no autograd. Holds no parameters and no activations, so that every byte of
+/// either is somebody's decision. Stream-ordered on the device's current stream.
+class Qwen3Classifier {
+ public:
+  Qwen3Classifier(const config::ModelShape& shape, const Geometry& geometry, const kernels::Ops& ops,
+                  const ComputeOptions& options);
+
+  [[nodiscard]] const ParamTable& params() const { return params_; }
+
+  /// logits_BC in fp32. `images_B3SS` is normalised, in the compute dtype. `keep` receives what backward needs; null
+  /// where there will be none.
+  at::Tensor forward(const at::Tensor& images_B3SS, Weights& weights, Activations* keep) const;
+
+  /// Every parameter's gradient, given dlogits_BC (fp32). Consumes `activations` block by block.
+  void backward(const at::Tensor& dlogits_BC, Activations& activations, Weights& weights, Gradients& gradients) const;
+
+ private:
+  [[nodiscard]] at::Tensor classify(const at::Tensor& hidden_ND, Weights& weights, Activations* keep) const;
+  [[nodiscard]] at::Tensor classify_backward(const at::Tensor& dlogits_BC, const Activations& activations,
+                                             Weights& weights, Gradients& gradients) const;
+
+  config::ModelShape shape_;
+  Geometry geometry_;
+  const kernels::Ops& ops_;
+  ComputeOptions options_;
+  ParamTable params_;
+  kernels::RotaryTable rotary_;
+};
+
+}  // namespace tessera::model

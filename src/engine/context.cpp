@@ -1,0 +1,38 @@
+#include "engine/context.hpp"
+
+#include "tessera/core/error.hpp"
+
+#include <ATen/ops/zeros.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+namespace tessera::engine {
+
+at::Tensor Context::zeros(std::int64_t num_elements, at::ScalarType dtype) const {
+  return at::zeros({num_elements}, at::TensorOptions().dtype(dtype).device(options.device));
+}
+
+at::Tensor Context::shard(const at::Tensor& whole, int index) const {
+  const std::int64_t size = bucket(index).shard_elements;
+  return whole.narrow(0, size * collectives.rank(), size);
+}
+
+at::Tensor Context::unit_view(const at::Tensor& whole, int unit) const {
+  const model::Unit& shape = table.units[static_cast<std::size_t>(unit)];
+  const at::Tensor flat = whole.narrow(0, place(unit).offset, shape.num_elements);
+  return shape.num_columns > 0 ? flat.view({-1, shape.num_columns}) : flat;
+}
+
+core::Stream Context::stream() const {
+  if (options.device.is_cpu()) {
+    return {};
+  }
+  return {c10::impl::VirtualGuardImpl(options.device.type()).getStream(options.device).native_handle()};
+}
+
+core::DType to_dtype(at::ScalarType type) {
+  core::require(type == at::kFloat || type == at::kBFloat16, "engine", "buckets are fp32 or bf16, not {}",
+                c10::toString(type));
+  return type == at::kFloat ? core::DType::kFloat32 : core::DType::kBFloat16;
+}
+
+}  // namespace tessera::engine

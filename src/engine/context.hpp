@@ -1,0 +1,38 @@
+#pragma once
+
+#include "tessera/comm/collectives.hpp"
+#include "tessera/engine/options.hpp"
+#include "tessera/engine/shard_layout.hpp"
+#include "tessera/kernels/ops.hpp"
+#include "tessera/model/param_table.hpp"
+
+#include <ATen/core/Tensor.h>
+
+namespace tessera::engine {
+
+/// What every part of the engine knows: the layout, and the means.
+struct Context {
+  const model::ParamTable& table;
+  const ShardLayout layout;
+  comm::Collectives& collectives;
+  const kernels::Ops& ops;
+  const EngineOptions options;
+
+  [[nodiscard]] int num_buckets() const { return static_cast<int>(layout.buckets.size()); }
+  [[nodiscard]] const Bucket& bucket(int index) const { return layout.buckets[static_cast<std::size_t>(index)]; }
+  [[nodiscard]] const UnitPlace& place(int unit) const { return layout.places[static_cast<std::size_t>(unit)]; }
+  [[nodiscard]] bool one_rank() const { return layout.world == 1; }
+
+  /// A flat tensor of zeros on the run's device.
+  [[nodiscard]] at::Tensor zeros(std::int64_t num_elements, at::ScalarType dtype) const;
+  /// This rank's shard of a whole bucket.
+  [[nodiscard]] at::Tensor shard(const at::Tensor& whole, int bucket) const;
+  /// A unit's part of a whole bucket, as a matrix where it is one.
+  [[nodiscard]] at::Tensor unit_view(const at::Tensor& whole, int unit) const;
+  /// The device's current stream.
+  [[nodiscard]] core::Stream stream() const;
+};
+
+core::DType to_dtype(at::ScalarType type);
+
+}  // namespace tessera::engine

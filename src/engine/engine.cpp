@@ -1,0 +1,189 @@
+#include "tessera/engine/engine.hpp"
+
+#include "engine/context.hpp"
+#include "engine/gradient_buckets.hpp"
+#include "engine/initialise.hpp"
+#include "engine/parameter_buckets.hpp"
+#include "engine/sharded_adamw.hpp"
+#include "tessera/core/error.hpp"
+
+#include <ATen/ops/cat.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace tessera::engine {
+
+class Engine::Impl {
+ public:
+  Impl(const EngineParts& parts, const EngineOptions& options)
+      : group(parts.group),
+        context{parts.table, make_shard_layout(parts.table, parts.collectives.size(), options.bucket_elements),
+                parts.collectives, parts.ops, options},
+        parameters(context),
+        gradients(make_gradient_buckets(context)),
+        optimizer(context, parameters) {}
+
+  // Buckets in the order in which the next forward pass needs them.
+  template <class Function>
+  void in_forward_order(Function function) {
+    for (int bucket = context.num_buckets() - 1; bucket >= 0; --bucket) {
+      function(bucket);
+    }
+  }
+
+  // [sum of squares of the reduced gradient, metrics...], summed over the ranks, on the host.
+  std::vector<double> sums_over_ranks(const at::Tensor& metrics);
+  void update(double lr, double gradient_scale);
+  [[nodiscard]] double clip_factor(double norm) const;
+  void count_skip(double norm);
+  void gather_all();
+
+  [[nodiscard]] state::StateDescription describe(const std::vector<int>& ranks) const;
+
+  const topology::Group group;
+  const Context context;
+  ParameterBuckets parameters;
+  std::unique_ptr<GradientBuckets> gradients;
+  ShardedAdamW optimizer;
+  std::int64_t num_updates = 0;
+  std::int64_t skipped_in_a_row = 0;
+};
+
+std::vector<double> Engine::Impl::sums_over_ranks(const at::Tensor& metrics) {
+  at::Tensor squares = at::zeros({1}, metrics.options());
+  for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
+    at::Tensor gradient = gradients->reduced(bucket);
+    // At stage 0 every rank has all of it; each counts its shard, so that every stage adds up the same numbers.
+    const bool whole = gradient.numel() == context.bucket(bucket).num_elements;
+    context.ops.add_sum_of_squares(whole ? context.shard(gradient, bucket) : gradient, squares);
+  }
+  const at::Tensor on_host = at::cat({squares, metrics}).cpu();
+  std::vector<double> sums(on_host.const_data_ptr<double>(), on_host.const_data_ptr<double>() + on_host.numel());
+  group.sum(sums);
+  return sums;
+}
+
+// As torch.nn.utils.clip_grad_norm_.
+double Engine::Impl::clip_factor(double norm) const {
+  const double bound = context.options.clip_norm;
+  return bound > 0 ? std::min(1.0, bound / (norm + 1e-6)) : 1.0;
+}
+
+void Engine::Impl::count_skip(double norm) {
+  ++skipped_in_a_row;
+  core::require<core::AgreedError>(
+      skipped_in_a_row < context.options.max_skipped_in_a_row, "engine",
+      "{} steps in a row had a loss or gradient that is not finite (gradient norm {}); lower the learning rate, check "
+      "the data, or resume from an earlier checkpoint",
+      skipped_in_a_row, norm);
+}
+
+void Engine::Impl::update(double lr, double gradient_scale) {
+  ++num_updates;
+  in_forward_order([&](int bucket) {
+    optimizer.update(bucket, gradients->reduced(bucket), lr, gradient_scale, num_updates);
+    if (owned_part(context.options) == Part::kShard) {
+      parameters.gather(bucket);
+    }
+  });
+}
+
+void Engine::Impl::gather_all() {
+  if (owned_part(context.options) == Part::kShard) {
+    in_forward_order([&](int bucket) { parameters.gather(bucket); });
+    parameters.wait_for_all();
+  }
+}
+
+state::StateDescription Engine::Impl::describe(const std::vector<int>& ranks) const {
+  const core::DType weight_type = to_dtype(context.options.compute);
+  const bool has_master = context.options.compute != at::kFloat;
+  state::StateDescription description;
+  const auto components = [&](const auto& use) {
+    use(state::Component::kWeight, weight_type, &OwnedRange::weight);
+    if (has_master) {
+      use(state::Component::kMaster, core::DType::kFloat32, &OwnedRange::master);
+    }
+    use(state::Component::kExpAvg, core::DType::kFloat32, &OwnedRange::exp_avg);
+    use(state::Component::kExpAvgSq, core::DType::kFloat32, &OwnedRange::exp_avg_sq);
+  };
+  for (const model::Param& param : context.table.params) {
+    components([&](state::Component component, core::DType dtype, at::Tensor OwnedRange::* /*tensor*/) {
+      description.tensors.push_back({param.name, component, dtype, param.shape});
+    });
+  }
+  for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
+    for (const int rank : ranks) {
+      for (const OwnedRange& range : optimizer.ranges(bucket, rank)) {
+        const model::Param& param = context.table.params[static_cast<std::size_t>(range.param)];
+        components([&](state::Component component, core::DType dtype, at::Tensor OwnedRange::*tensor) {
+          description.mine.push_back(
+              {param.name, component, dtype, param.shape, range.begin, range.end, (range.*tensor).mutable_data_ptr()});
+        });
+      }
+    }
+  }
+  return description;
+}
+
+Engine::Engine(const EngineParts& parts, const EngineOptions& options)
+    : impl_(std::make_unique<Impl>(parts, options)) {}
+
+Engine::~Engine() = default;
+
+void Engine::initialise(const FillPiece& fill) {
+  Impl& impl = *impl_;
+  for (int bucket = 0; bucket < impl.context.num_buckets(); ++bucket) {
+    for (const int rank : ranks_held(impl.context)) {
+      for (OwnedRange& range : impl.optimizer.ranges(bucket, rank)) {
+        fill_pieces(impl.context, fill, {range.param, range.begin, range.end, 0},
+                    [&range](std::int64_t offset, const at::Tensor& piece) {
+                      range.master.narrow(0, offset, piece.numel()).copy_(piece);
+                      range.weight.narrow(0, offset, piece.numel()).copy_(piece);
+                    });
+      }
+    }
+  }
+  impl.gather_all();
+}
+
+model::Weights& Engine::weights() { return impl_->parameters; }
+model::Gradients& Engine::gradients() { return *impl_->gradients; }
+std::int64_t Engine::num_updates() const { return impl_->num_updates; }
+
+void Engine::begin_micro_step(std::int64_t index) {
+  impl_->gradients->begin_micro_step(index == 0, index + 1 == impl_->context.options.accumulation_steps);
+}
+
+StepOutcome Engine::finish_step(double lr, const at::Tensor& metrics) {
+  Impl& impl = *impl_;
+  const EngineOptions& options = impl.context.options;
+  const double average = 1.0 / static_cast<double>(impl.context.layout.world * options.accumulation_steps);
+  std::vector<double> sums = impl.sums_over_ranks(metrics);
+
+  StepOutcome outcome;
+  outcome.grad_norm = std::sqrt(sums[0]) * average;
+  outcome.skipped = !std::all_of(sums.begin(), sums.end(), [](double sum) { return std::isfinite(sum); });
+  sums.erase(sums.begin());
+  outcome.metrics = std::move(sums);
+  if (outcome.skipped) {
+    impl.count_skip(outcome.grad_norm);
+  } else {
+    impl.skipped_in_a_row = 0;
+    impl.update(lr, average * impl.clip_factor(outcome.grad_norm));
+  }
+  return outcome;
+}
+
+state::StateDescription Engine::state_to_save() const { return impl_->describe({impl_->context.collectives.rank()}); }
+state::StateDescription Engine::state_to_restore() const { return impl_->describe(ranks_held(impl_->context)); }
+
+void Engine::finish_restore(std::int64_t num_updates) {
+  impl_->num_updates = num_updates;
+  impl_->gather_all();
+}
+
+}  // namespace tessera::engine

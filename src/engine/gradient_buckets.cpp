@@ -1,0 +1,30 @@
+#include "engine/gradient_buckets.hpp"
+
+namespace tessera::engine {
+
+Part owned_part(const EngineOptions& options) { return options.zero_stage == 0 ? Part::kWhole : Part::kShard; }
+
+std::int64_t ring_size(const EngineOptions& options) { return options.overlap ? 3 : 2; }
+
+GradientStrategy choose_gradient_strategy(const EngineOptions& options, int world) {
+  if (options.zero_stage == 2 && world > 1 && !options.reduce_at_boundary) {
+    return GradientStrategy::kPartitioned;
+  }
+  const bool adds_up_in_place = options.compute == at::kFloat || options.accumulation_steps == 1;
+  const bool wire_is_the_same = options.wire == options.compute || world == 1;
+  return adds_up_in_place && wire_is_the_same ? GradientStrategy::kDirect : GradientStrategy::kAccumulated;
+}
+
+std::unique_ptr<GradientBuckets> make_gradient_buckets(const Context& context) {
+  switch (choose_gradient_strategy(context.options, context.layout.world)) {
+    case GradientStrategy::kDirect:
+      return make_direct_gradients(context);
+    case GradientStrategy::kAccumulated:
+      return make_accumulated_gradients(context);
+    case GradientStrategy::kPartitioned:
+      break;
+  }
+  return make_partitioned_gradients(context);
+}
+
+}  // namespace tessera::engine

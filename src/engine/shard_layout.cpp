@@ -1,0 +1,84 @@
+#include "tessera/engine/shard_layout.hpp"
+
+#include <algorithm>
+
+namespace tessera::engine {
+namespace {
+
+std::int64_t round_up(std::int64_t value, std::int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+// Units are placed at multiples of kAlignment, and the end is padded so that every rank's shard is one too.
+void close(Bucket& bucket, std::int64_t used, int world) {
+  bucket.shard_elements = round_up(round_up(used, world) / world, kAlignment);
+  bucket.num_elements = bucket.shard_elements * world;
+  if (used < bucket.num_elements) {
+    bucket.gaps.push_back({used, bucket.num_elements});
+  }
+}
+
+}  // namespace
+
+ShardLayout make_shard_layout(const model::ParamTable& table, int world, std::int64_t bucket_elements) {
+  ShardLayout layout;
+  layout.world = world;
+  layout.places.resize(table.units.size());
+  std::int64_t used = 0;
+  for (auto unit = static_cast<int>(table.units.size()) - 1; unit >= 0; --unit) {
+    const std::int64_t size = table.units[static_cast<std::size_t>(unit)].num_elements;
+    const std::int64_t start = round_up(used, kAlignment);
+    if (layout.buckets.empty() || start + size > bucket_elements) {
+      if (!layout.buckets.empty()) {
+        close(layout.buckets.back(), used, world);
+      }
+      layout.buckets.emplace_back();
+      used = 0;
+    } else if (start > used) {
+      layout.buckets.back().gaps.push_back({used, start});
+      used = start;
+    }
+    layout.buckets.back().units.push_back(unit);
+    layout.places[static_cast<std::size_t>(unit)] = {static_cast<int>(layout.buckets.size()) - 1, used};
+    used += size;
+  }
+  close(layout.buckets.back(), used, world);
+  return layout;
+}
+
+std::vector<ParamRange> ShardLayout::ranges(const model::ParamTable& table, int bucket, int rank) const {
+  const Bucket& whole = buckets[static_cast<std::size_t>(bucket)];
+  const std::int64_t shard_begin = whole.shard_elements * rank;
+  const std::int64_t shard_end = shard_begin + whole.shard_elements;
+  std::vector<ParamRange> result;
+  for (const int index : whole.units) {
+    const model::Unit& unit = table.units[static_cast<std::size_t>(index)];
+    std::int64_t start = places[static_cast<std::size_t>(index)].offset;
+    for (int param = unit.first_param; param < unit.first_param + unit.num_params; ++param) {
+      const std::int64_t size = table.params[static_cast<std::size_t>(param)].num_elements();
+      const std::int64_t begin = std::max(start, shard_begin);
+      const std::int64_t end = std::min(start + size, shard_end);
+      if (begin < end) {
+        result.push_back({param, begin - start, end - start, begin - shard_begin});
+      }
+      start += size;
+    }
+  }
+  return result;
+}
+
+std::int64_t ShardLayout::num_elements() const {
+  std::int64_t total = 0;
+  for (const Bucket& bucket : buckets) {
+    total += bucket.num_elements;
+  }
+  return total;
+}
+
+std::int64_t ShardLayout::largest_bucket_elements() const {
+  return std::max_element(buckets.begin(), buckets.end(),
+                          [](const Bucket& a, const Bucket& b) { return a.num_elements < b.num_elements; })
+      ->num_elements;
+}
+
+}  // namespace tessera::engine

@@ -1,0 +1,36 @@
+#include "tessera/engine/train_step.hpp"
+
+#include <ATen/ops/stack.h>
+#include <ATen/ops/zeros.h>
+
+namespace tessera::engine {
+namespace {
+
+// [sum of losses, images whose label came first, images], in fp64 on the device.
+at::Tensor measure(const at::Tensor& loss_B, const at::Tensor& top1) {
+  const at::Tensor count = at::full({}, static_cast<double>(loss_B.numel()), loss_B.options().dtype(at::kDouble));
+  return at::stack({loss_B.to(at::kDouble).sum(), top1.to(at::kDouble), count});
+}
+
+}  // namespace
+
+StepStats train_step(const model::Qwen3Classifier& model, Engine& engine, const kernels::Ops& ops,
+                     const StepOptions& options, double lr, const std::function<MicroBatch()>& next) {
+  at::Tensor metrics;
+  for (std::int64_t micro = 0; micro < options.accumulation_steps; ++micro) {
+    const MicroBatch batch = next();
+    model::Activations activations;
+    const at::Tensor logits_BC = model.forward(batch.images_B3SS, engine.weights(), &activations);
+    const auto entropy = ops.cross_entropy(logits_BC, batch.labels_B, options.smoothing);
+    engine.begin_micro_step(micro);
+    model.backward(entropy.dlogits_BC, activations, engine.weights(), engine.gradients());
+    const at::Tensor measured = measure(entropy.loss_B, ops.count_top_k(logits_BC, batch.labels_B).top1);
+    metrics = metrics.defined() ? metrics.add_(measured) : measured;
+  }
+  const StepOutcome outcome = engine.finish_step(lr, metrics);
+  const double images = outcome.metrics[2];
+  return {outcome.metrics[0] / images, 100 * outcome.metrics[1] / images, outcome.grad_norm, outcome.skipped,
+          static_cast<std::int64_t>(images)};
+}
+
+}  // namespace tessera::engine

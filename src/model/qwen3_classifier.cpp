@@ -1,0 +1,112 @@
+#include "tessera/model/qwen3_classifier.hpp"
+
+#include "model/block.hpp"
+#include "model/linear.hpp"
+
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
+
+#include <utility>
+
+namespace tessera::model {
+namespace {
+
+// The convolution with kernel = stride = patch as a matrix product: [N, 3 P P] in the weight's own order, N raster.
+at::Tensor to_patches(const at::Tensor& images_B3SS, std::int64_t patch) {
+  const std::int64_t batch = images_B3SS.size(0);
+  const std::int64_t grid = images_B3SS.size(2) / patch;
+  return images_B3SS.view({batch, 3, grid, patch, grid, patch})
+      .permute({0, 2, 4, 1, 3, 5})
+      .reshape({batch * grid * grid, 3 * patch * patch});
+}
+
+}  // namespace
+
+Qwen3Classifier::Qwen3Classifier(const config::ModelShape& shape, const Geometry& geometry, const kernels::Ops& ops,
+                                 const ComputeOptions& options)
+    : shape_(shape),
+      geometry_(geometry),
+      ops_(ops),
+      options_(options),
+      params_(build_param_table(shape, geometry)),
+      rotary_(kernels::make_rotary_table(geometry.num_tokens(), shape.head_dim, shape.rope_theta)) {
+  rotary_ = {rotary_.cos_TE2.to(options.device), rotary_.sin_TE2.to(options.device)};
+}
+
+at::Tensor Qwen3Classifier::forward(const at::Tensor& images_B3SS, Weights& weights, Activations* keep) const {
+  const std::int64_t batch = images_B3SS.size(0);
+  const at::Tensor patches_NP = to_patches(images_B3SS, geometry_.patch_size);
+  at::Tensor hidden_ND = at::addmm(weights.weight(kPatchBiasUnit), patches_NP, weights.weight(kPatchWeightUnit).t());
+  if (keep != nullptr) {
+    keep->patches_NP = patches_NP;
+    keep->blocks.assign(static_cast<std::size_t>(shape_.num_hidden_layers), {});
+  }
+  for (std::int64_t index = 0; index < shape_.num_hidden_layers; ++index) {
+    const Block block(shape_, ops_, rotary_, index);
+    BlockActivations made = block.activations(hidden_ND, batch, weights);
+    hidden_ND = block.output(made, weights);
+    if (keep != nullptr) {
+      BlockActivations& kept = keep->blocks[static_cast<std::size_t>(index)];
+      if (options_.recompute) {
+        kept.input_ND = std::move(made.input_ND);
+      } else {
+        kept = std::move(made);
+      }
+    }
+  }
+  const at::Tensor last_BD = hidden_ND.view({batch, geometry_.num_tokens(), shape_.hidden_size})
+                                 .select(1, geometry_.num_tokens() - 1)
+                                 .contiguous();
+  return classify(last_BD, weights, keep);
+}
+
+// Products of bf16 values are exact in fp32, and the head is small: it is computed in fp32 throughout.
+at::Tensor Qwen3Classifier::classify(const at::Tensor& last_BD, Weights& weights, Activations* keep) const {
+  const HeadUnits units = head_units(shape_.num_hidden_layers);
+  const auto normed = ops_.rms_norm_forward(last_BD, weights.weight(units.norm), shape_.rms_norm_eps);
+  if (keep != nullptr) {
+    keep->last_BD = last_BD;
+    keep->last_rstd_B = normed.rstd_N;
+    keep->features_BD = normed.y_ND;
+  }
+  return at::addmm(weights.weight(units.bias).to(at::kFloat), normed.y_ND.to(at::kFloat),
+                   weights.weight(units.weight).to(at::kFloat).t());
+}
+
+at::Tensor Qwen3Classifier::classify_backward(const at::Tensor& dlogits_BC, const Activations& activations,
+                                              Weights& weights, Gradients& gradients) const {
+  const HeadUnits units = head_units(shape_.num_hidden_layers);
+  store_gradient(dlogits_BC.sum(0), units.bias, gradients);
+  store_gradient(at::mm(dlogits_BC.t(), activations.features_BD.to(at::kFloat)), units.weight, gradients);
+  const at::Tensor dfeatures_BD =
+      at::mm(dlogits_BC, weights.weight(units.weight).to(at::kFloat)).to(activations.last_BD.scalar_type());
+  at::Tensor dlast_BD = ops_.rms_norm_backward(dfeatures_BD, activations.last_BD, weights.weight(units.norm),
+                                               activations.last_rstd_B, {}, gradients.target(units.norm));
+  gradients.ready(units.norm);
+  return dlast_BD;
+}
+
+void Qwen3Classifier::backward(const at::Tensor& dlogits_BC, Activations& activations, Weights& weights,
+                               Gradients& gradients) const {
+  const std::int64_t batch = dlogits_BC.size(0);
+  const std::int64_t tokens = geometry_.num_tokens();
+  const at::Tensor dlast_BD = classify_backward(dlogits_BC, activations, weights, gradients);
+  at::Tensor dhidden_ND = at::zeros({batch * tokens, shape_.hidden_size}, dlast_BD.options());
+  dhidden_ND.view({batch, tokens, shape_.hidden_size}).select(1, tokens - 1).copy_(dlast_BD);
+
+  for (std::int64_t index = shape_.num_hidden_layers - 1; index >= 0; --index) {
+    const Block block(shape_, ops_, rotary_, index);
+    BlockActivations& kept = activations.blocks[static_cast<std::size_t>(index)];
+    if (options_.recompute) {
+      kept = block.activations(kept.input_ND, batch, weights);
+    }
+    dhidden_ND = block.backward(dhidden_ND, batch, kept, weights, gradients);
+    kept = {};
+  }
+  store_gradient(dhidden_ND.sum(0, false, at::kFloat), kPatchBiasUnit, gradients);
+  linear_weight_gradient(dhidden_ND, activations.patches_NP, kPatchWeightUnit, gradients);
+  activations = {};
+}
+
+}  // namespace tessera::model

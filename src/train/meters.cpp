@@ -1,0 +1,85 @@
+#include "train/meters.hpp"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/ones.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <fmt/core.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <limits>
+
+namespace tessera::train {
+namespace {
+
+// Available memory by the kernel's estimate; without a limit where it does not say.
+std::int64_t available_host_bytes() {
+  std::ifstream meminfo("/proc/meminfo");
+  std::string key;
+  std::string unit;
+  std::int64_t kib = 0;
+  while (meminfo >> key >> kib && std::getline(meminfo, unit)) {
+    if (key == "MemAvailable:") {
+      return kib * 1024;
+    }
+  }
+  return std::numeric_limits<std::int64_t>::max();
+}
+
+// Dense bf16 matrix products by the vendor's data sheets, FLOP/s.
+struct KnownGpu {
+  const char* name;
+  double bf16_flops;
+};
+constexpr std::array<KnownGpu, 5> kKnownGpus{
+    {{"H200", 989.4e12}, {"H100 PCIe", 756e12}, {"H100", 989.4e12}, {"GH200", 989.4e12}, {"A100", 312e12}}};
+
+double time_matrix_product(c10::Device device, at::ScalarType dtype, std::int64_t size) {
+  const at::Tensor a = at::ones({size, size}, at::TensorOptions().dtype(dtype).device(device));
+  at::Tensor c = at::empty_like(a);
+  at::mm_out(c, a, a);
+  c.select(0, 0).to(at::kFloat).sum().item<float>();  // waits
+  constexpr int kRepeats = 5;
+  const Stopwatch watch;
+  for (int i = 0; i < kRepeats; ++i) {
+    at::mm_out(c, a, a);
+  }
+  c.select(0, 0).to(at::kFloat).sum().item<float>();
+  return watch.seconds() / kRepeats;
+}
+
+}  // namespace
+
+std::int64_t peak_memory_bytes(c10::Device device) {
+  if (device.is_cpu()) {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return static_cast<std::int64_t>(usage.ru_maxrss) * 1024;
+  }
+  const auto stats = c10::getDeviceAllocator(device.type())->getDeviceStats(device.index());
+  return stats.allocated_bytes[static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak;
+}
+
+std::int64_t usable_memory_bytes(c10::Device device, int ranks_on_node) {
+  if (device.is_cpu()) {
+    return available_host_bytes() / ranks_on_node;
+  }
+  return static_cast<std::int64_t>(c10::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).first);
+}
+
+PeakRate peak_rate(c10::Device device, at::ScalarType dtype, const std::string& gpu_name) {
+  for (const KnownGpu& known : kKnownGpus) {
+    if (!device.is_cpu() && dtype == at::kBFloat16 && gpu_name.find(known.name) != std::string::npos) {
+      return {known.bf16_flops, fmt::format("{}, dense bf16, by its data sheet", gpu_name)};
+    }
+  }
+  const std::int64_t size = device.is_cpu() ? 1024 : 8192;
+  const double operations = 2.0 * static_cast<double>(size * size * size);
+  return {operations / time_matrix_product(device, dtype, size),
+          fmt::format("measured, {} x {} matrix product", size, size)};
+}
+
+}  // namespace tessera::train
