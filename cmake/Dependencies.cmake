@@ -1,5 +1,8 @@
 # Every foreign library, as an imported target that src/CMakeLists.txt names in its table.
 
+if(POLICY CMP0167)
+  cmake_policy(SET CMP0167 NEW)  # Boost's own BoostConfig.cmake, which CMake's own search gave way to
+endif()
 find_package(Threads REQUIRED)
 find_package(MPI REQUIRED COMPONENTS C)
 # The C interface alone: mpi.h would bring in the C++ bindings that MPI-3 removed, and their library with them.
@@ -29,7 +32,9 @@ if(TESSERA_CUDA)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   find_package(CUDAToolkit REQUIRED)
   find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${TESSERA_PYTHON_DIR}/nvidia/nccl/include)
-  find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${CUDAToolkit_LIBRARY_DIR} ${TESSERA_PYTHON_DIR}/nvidia/nccl/lib)
+  find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2
+    HINTS ${CUDAToolkit_LIBRARY_DIR} ${CUDAToolkit_TARGET_DIR} ${TESSERA_PYTHON_DIR}/nvidia/nccl
+    PATH_SUFFIXES lib lib64)
   if(NOT NCCL_INCLUDE_DIR OR NOT NCCL_LIBRARY)
     message(FATAL_ERROR "NCCL was not found. Set NCCL_INCLUDE_DIR and NCCL_LIBRARY")
   endif()

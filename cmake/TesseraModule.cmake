@@ -7,7 +7,7 @@
 add_library(tessera_warnings INTERFACE)
 target_compile_options(tessera_warnings INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wconversion;-Wsign-conversion;-Wshadow;-Werror;-Wno-restrict>
-  $<$<COMPILE_LANGUAGE:CUDA>:-Wall;-Wextra;-Werror=all-warnings>)
+  $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall,-Wextra;-Werror=all-warnings>)
 if(TESSERA_SANITIZE)
   string(REPLACE ";" "," sanitizers "${TESSERA_SANITIZE}")
   target_compile_options(tessera_warnings INTERFACE -fsanitize=${sanitizers} -fno-omit-frame-pointer)

@@ -48,7 +48,7 @@ using QkNormRopeBackward = at::Tensor(const at::Tensor& dq_BTHE, const at::Tenso
                                       const at::Tensor& k_weight_E, const RotaryTable& rotary, const HeadShape& shape,
                                       double eps, const QkNormRopeGradients& weight_gradients);
 
-/// The table for `tokens` positions on the CPU, in fp32 (angles in fp64, then rounded).
+/// The table for `tokens` positions on the CPU: evaluated in fp64, rounded to fp32.
 RotaryTable make_rotary_table(std::int64_t tokens, std::int64_t head_dim, double theta);
 
 namespace reference {

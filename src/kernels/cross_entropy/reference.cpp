@@ -1,0 +1,54 @@
+#include "kernels/checks.hpp"
+#include "tessera/core/error.hpp"
+#include "tessera/kernels/cross_entropy.hpp"
+
+#include <ATen/ATen.h>
+
+// Shapes: B images, C classes.
+
+namespace tessera::kernels::reference {
+namespace {
+
+void check_arguments(const at::Tensor& logits_BC, const at::Tensor& labels_B) {
+  Check("cross_entropy", "logits", logits_BC).has_type(at::kFloat).has_dim(2);
+  Check("cross_entropy", "labels", labels_B)
+      .has_type(at::kLong)
+      .has_shape({logits_BC.size(0)})
+      .is_on(logits_BC.device());
+  core::require(logits_BC.size(0) > 0 && logits_BC.size(1) > 0, "kernels", "cross_entropy: {} images and {} classes",
+                logits_BC.size(0), logits_BC.size(1));
+}
+
+}  // namespace
+
+CrossEntropyResult cross_entropy(const at::Tensor& logits_BC, const at::Tensor& labels_B, double smoothing) {
+  check_arguments(logits_BC, labels_B);
+  core::require(smoothing >= 0 && smoothing < 1, "kernels", "cross_entropy: smoothing is {}; it must be in [0, 1)",
+                smoothing);
+  const auto num_images = static_cast<double>(logits_BC.size(0));
+  const auto num_classes = static_cast<double>(logits_BC.size(1));
+  const at::Tensor labels_B1 = labels_B.unsqueeze(1);
+  const at::Tensor log_probability_BC = at::log_softmax(logits_BC, 1);
+  const at::Tensor nll_B = -log_probability_BC.gather(1, labels_B1).squeeze(1);
+  const at::Tensor loss_B = (1 - smoothing) * nll_B - smoothing * log_probability_BC.mean(1);
+
+  // d loss / d logits = p - target, where the target is 1 - smoothing at the label plus smoothing / C everywhere
+  at::Tensor dlogits_BC = log_probability_BC.exp() - smoothing / num_classes;
+  dlogits_BC.scatter_add_(1, labels_B1, at::full_like(nll_B, -(1 - smoothing)).unsqueeze(1));
+  dlogits_BC.div_(num_images);
+  return {loss_B, dlogits_BC};
+}
+
+TopKCounts count_top_k(const at::Tensor& logits_BC, const at::Tensor& labels_B) {
+  check_arguments(logits_BC, labels_B);
+  const at::Tensor labels_B1 = labels_B.unsqueeze(1);
+  const at::Tensor own_B1 = logits_BC.gather(1, labels_B1);
+  const at::Tensor classes_C = at::arange(logits_BC.size(1), labels_B.options());
+  // Counted are the classes that the label does not beat, so that a NaN, which beats nothing, is never a hit.
+  const at::Tensor beaten_BC = (own_B1 > logits_BC) | ((own_B1 == logits_BC) & (labels_B1 <= classes_C));
+  const at::Tensor rank_B = beaten_BC.logical_not().sum(1);
+  const at::Tensor is_number_B = own_B1.squeeze(1) == own_B1.squeeze(1);
+  return {((rank_B < 1) & is_number_B).sum(), ((rank_B < 5) & is_number_B).sum()};
+}
+
+}  // namespace tessera::kernels::reference

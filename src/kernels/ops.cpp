@@ -1,0 +1,41 @@
+#include "tessera/kernels/ops.hpp"
+
+#include "kernels/cpu_ops.hpp"
+
+namespace tessera::kernels {
+namespace {
+
+constexpr Ops kReferenceOps = {
+    .rms_norm_forward = reference::rms_norm_forward,
+    .rms_norm_backward = reference::rms_norm_backward,
+    .qk_norm_rope_forward = reference::qk_norm_rope_forward,
+    .qk_norm_rope_backward = reference::qk_norm_rope_backward,
+    .swiglu_forward = reference::swiglu_forward,
+    .swiglu_backward = reference::swiglu_backward,
+    .attention_forward = reference::attention_forward,
+    .attention_backward = reference::attention_backward,
+    .cross_entropy = reference::cross_entropy,
+    .count_top_k = reference::count_top_k,
+    .adamw_step = reference::adamw_step,
+    .add_sum_of_squares = reference::add_sum_of_squares,
+    .accumulate = reference::accumulate,
+    .fill_normal = cpu::fill_normal,
+    .fill_uniform = cpu::fill_uniform,
+    .transform_images = nullptr,
+};
+
+constexpr Ops make_cpu_ops() {
+  Ops ops = kReferenceOps;
+  ops.adamw_step = cpu::adamw_step;
+  ops.add_sum_of_squares = cpu::add_sum_of_squares;
+  return ops;
+}
+constexpr Ops kCpuOps = make_cpu_ops();
+
+}  // namespace
+
+const Ops& reference_ops() { return kReferenceOps; }
+
+const Ops& cpu_ops() { return kCpuOps; }
+
+}  // namespace tessera::kernels

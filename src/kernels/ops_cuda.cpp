@@ -1,0 +1,38 @@
+#include "kernels/cpu_ops.hpp"
+#include "tessera/core/error.hpp"
+#include "tessera/kernels/ops.hpp"
+
+namespace tessera::kernels {
+namespace {
+
+constexpr Ops kCudaOps = {
+    .rms_norm_forward = cuda::rms_norm_forward,
+    .rms_norm_backward = cuda::rms_norm_backward,
+    .qk_norm_rope_forward = cuda::qk_norm_rope_forward,
+    .qk_norm_rope_backward = cuda::qk_norm_rope_backward,
+    .swiglu_forward = cuda::swiglu_forward,
+    .swiglu_backward = cuda::swiglu_backward,
+    .attention_forward = cuda::attention_forward,
+    .attention_backward = cuda::attention_backward,
+    .cross_entropy = reference::cross_entropy,
+    .count_top_k = reference::count_top_k,
+    .adamw_step = cuda::adamw_step,
+    .add_sum_of_squares = cuda::add_sum_of_squares,
+    .accumulate = cuda::accumulate,
+    .fill_normal = cuda::fill_normal,
+    .fill_uniform = cuda::fill_uniform,
+    .transform_images = nullptr,
+};
+
+}  // namespace
+
+const Ops& ops_for(c10::DeviceType device) {
+  if (device == c10::DeviceType::CUDA) {
+    return kCudaOps;
+  }
+  core::require(device == c10::DeviceType::CPU, "kernels", "there are no kernels for device {}",
+                c10::DeviceTypeName(device, /*lower_case=*/true));
+  return cpu_ops();
+}
+
+}  // namespace tessera::kernels

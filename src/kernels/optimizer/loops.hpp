@@ -1,0 +1,28 @@
+#pragma once
+
+#include "kernels/optimizer/adamw_element.hpp"
+
+#include <cstdint>
+
+// The vectorised loops of the CPU: raw pointers, one thread, compiled for several instruction sets, of which the
+// program loader takes the best that the machine has. bf16 is passed as its bits.
+
+namespace tessera::kernels::optimizer {
+
+/// Any `weight` that is not fp32 has a `master`; an fp32 weight is updated through `master` and `weight` is null.
+struct AdamWRange {
+  std::uint16_t* weight;
+  float* master;
+  float* exp_avg;
+  float* exp_avg_sq;
+  std::int64_t size;
+};
+
+void adamw_range(const AdamWRange& range, const float* gradient, const AdamWConstants& constants);
+void adamw_range(const AdamWRange& range, const std::uint16_t* gradient, const AdamWConstants& constants);
+
+/// In fp64, in an order that depends on `size` alone.
+double sum_of_squares(const float* values, std::int64_t size);
+double sum_of_squares(const std::uint16_t* values, std::int64_t size);
+
+}  // namespace tessera::kernels::optimizer

@@ -1,0 +1,50 @@
+#include "kernels/optimizer/arguments.hpp"
+#include "tessera/kernels/optimizer.hpp"
+
+#include <ATen/ATen.h>
+
+// All tensors are flat ranges of the same length.
+
+namespace tessera::kernels::reference {
+
+// Each line is made of ATen operations that round once: the order of adamw_update in adamw_element.hpp.
+void adamw_step(const AdamWState& state, const AdamWParams& params) {
+  optimizer::check_adamw(state, params);
+  const optimizer::AdamWConstants c = optimizer::constants_of(params);
+  const at::Tensor parameter = state.master.defined() ? state.master : state.weight;
+  const at::Tensor& exp_avg = state.exp_avg;
+  const at::Tensor& exp_avg_sq = state.exp_avg_sq;
+  const at::Tensor gradient = state.gradient.to(at::kFloat) * c.gradient_scale;
+
+  parameter.mul_(c.decay);
+  exp_avg.add_((gradient - exp_avg).mul_(c.one_minus_beta1));
+  exp_avg_sq.mul_(c.beta2).add_((gradient * c.one_minus_beta2).mul_(gradient));
+  const at::Tensor denominator = exp_avg_sq.sqrt().mul_(c.inverse_sqrt_correction2).add_(c.eps);
+  parameter.sub_((exp_avg * c.step_size).div_(denominator));
+  if (state.master.defined()) {
+    state.weight.copy_(parameter);
+  }
+}
+
+// Sums of sums of 4096: ATen sums the rows of a matrix side by side, each by one thread, and so the order of summation
+// does not depend on the number of threads, as that of one long sum would.
+void add_sum_of_squares(const at::Tensor& flat, at::Tensor& total) {
+  optimizer::check_sum_of_squares(flat, total);
+  if (flat.numel() == 0) {
+    return;
+  }
+  constexpr std::int64_t kRow = 4096;
+  at::Tensor sums = flat.to(at::kDouble).square();
+  do {
+    const std::int64_t padding = (kRow - sums.numel() % kRow) % kRow;
+    sums = at::constant_pad_nd(sums, {0, padding}).view({-1, kRow}).sum(1);
+  } while (sums.numel() > 1);
+  total.add_(sums.sum());
+}
+
+void accumulate(at::Tensor& destination, const at::Tensor& source) {
+  optimizer::check_accumulate(destination, source);
+  destination.add_(source.to(at::kFloat));
+}
+
+}  // namespace tessera::kernels::reference
