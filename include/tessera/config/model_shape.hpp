@@ -28,7 +28,11 @@ struct ModelShape {
 /// Reads a Hugging Face config.json. Throws UserError that lists every key which is missing, of the wrong type, or
 /// asks for what this program does not compute (another model_type or activation, biases, scaled RoPE, sliding
 /// windows, head counts that do not divide).
+/// A directory stands for the config.json in it.
 ModelShape read_model_config(const std::string& path);
+
+/// The same for the text of a config.json; `source` is what messages call it.
+ModelShape parse_model_config(const std::string& text, const std::string& source);
 
 /// A preset's shape: "qwen3-0.6b", "qwen3-1.7b", "qwen3-4b", "qwen3-8b", "qwen3-14b", "qwen3-32b" or "tiny".
 /// Throws UserError that names the presets.
@@ -36,7 +40,7 @@ ModelShape model_preset(const std::string& name);
 
 std::vector<std::string> model_preset_names();
 
-/// `shape` as the text of a Hugging Face config.json that transformers reads.
+/// `shape` as the text of a Hugging Face config.json that transformers (4.51 and later) reads.
 std::string to_hugging_face_json(const ModelShape& shape);
 
 }  // namespace tessera::config

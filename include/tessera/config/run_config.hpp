@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace tessera::config {
 
@@ -13,6 +14,15 @@ enum class DatasetKind { kCifar10, kCifar100, kFashionMnist, kImageFolder };
 enum class DeviceChoice { kAuto, kCuda, kCpu };
 enum class CollectivesChoice { kAuto, kNccl, kMpi };
 enum class DTypeChoice { kAuto, kBFloat16, kFloat32 };  ///< auto: bf16 on a GPU, fp32 on a CPU
+
+/// As on the command line: "cifar10", "fashion-mnist", "auto", "bf16" and so on.
+std::string_view name_of(DatasetKind kind);
+std::string_view name_of(DeviceChoice choice);
+std::string_view name_of(CollectivesChoice choice);
+std::string_view name_of(DTypeChoice choice);
+
+/// The reverse, for names that files hold. Throws UserError that lists the names.
+DatasetKind dataset_from_name(std::string_view name);
 
 struct ModelConfig {
   std::string pretrained_model_path;  ///< Hugging Face directory; empty: model_config says the shape
@@ -33,6 +43,12 @@ struct DataConfig {
   std::int64_t nb_classes = 0;    ///< 0: what the data set has; any other number must be that
   std::int64_t num_workers = 4;   ///< loader threads per rank
 
+  /// Images per optimizer step over all ranks, where the JSON demands a number. validate_world() holds it against the
+  /// number of ranks and works out what was left to be worked out.
+  std::optional<std::int64_t> train_batch_size;
+  bool derive_batch_size = false;  ///< batch_size = train_batch_size / (accum_iter x ranks)
+  bool derive_accum_iter = false;  ///< accum_iter = train_batch_size / (batch_size x ranks)
+
   [[nodiscard]] std::int64_t num_tokens() const { return (input_size / patch_size) * (input_size / patch_size); }
 };
 
@@ -45,7 +61,7 @@ struct OptimizerConfig {
   double warmup_epochs = 10;
   double weight_decay = 0.05;
   double layer_decay = 1.0;         ///< learning rate of a layer = lr x layer_decay^(layers above it)
-  std::optional<double> clip_grad;  ///< bound on the global L2 norm
+  std::optional<double> clip_grad;  ///< bound on the global L2 norm, above 0; none: no clipping
   double smoothing = 0.1;
   double beta1 = 0.9;
   double beta2 = 0.95;
@@ -53,6 +69,8 @@ struct OptimizerConfig {
 };
 
 struct ZeroConfig {
+  std::string config_file;  ///< the DeepSpeed-shaped JSON; empty: none
+  bool deepspeed = false;   ///< --deepspeed: without a file, stage 2
   int stage = 0;
   bool overlap_comm = true;
   std::int64_t reduce_bucket_size = 50'000'000;        ///< elements
@@ -76,10 +94,11 @@ struct OutputConfig {
   std::int64_t save_every_steps = 0;  ///< 0: off
   double save_every_minutes = 0;      ///< 0: off
   std::int64_t keep_last = 0;         ///< 0: all
-  std::string resume;                 ///< "auto", a checkpoint directory, or empty
+  std::string resume;                 ///< "auto", the path of a checkpoint directory, or empty
 };
 
-/// Everything that a run is told, validated once. Immutable after parsing.
+/// Everything that a run is told. Checked by parse_command_line(), and by validate_world() for what the number of ranks
+/// decides; immutable after that.
 struct RunConfig {
   ModelConfig model;
   DataConfig data;

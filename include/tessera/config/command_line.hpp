@@ -1,0 +1,69 @@
+#pragma once
+
+#include "tessera/config/run_config.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tessera::config {
+
+enum class Verb { kFinetune, kEval, kPlan, kConfig };
+
+/// `tessera eval`: what was not given comes from the checkpoint, through fill_from_checkpoint().
+struct EvalConfig {
+  std::string checkpoint;  ///< a checkpoint directory, a .safetensors file, or a directory laid out as Hugging Face's
+  bool shape_is_open = false;
+  bool dataset_is_open = false;
+  bool input_size_is_open = false;
+  bool patch_size_is_open = false;
+};
+
+/// An amount of memory.
+struct ByteCount {
+  std::int64_t bytes = 0;
+};
+
+/// `tessera plan`; `tessera config` takes the world size alone.
+struct PlanConfig {
+  std::optional<int> world_size;  ///< `plan` always has one: 1 where none was given
+  std::optional<ByteCount> gpu_memory;
+  bool json = false;
+};
+
+/// What the command line asks for, checked as far as it can be without knowing the number of ranks.
+struct Command {
+  Verb verb = Verb::kFinetune;
+  std::string text;                ///< --help and --version: print this on stdout and end with status 0
+  std::vector<std::string> notes;  ///< what was decided for the user, for people to read on rank 0
+  RunConfig run;
+  EvalConfig eval;
+  PlanConfig plan;
+};
+
+/// Reads flags, the JSON that --config names, and the model's config.json; checks everything that needs no MPI.
+/// Throws one UserError that lists every problem found.
+Command parse_command_line(int argc, const char* const* argv);
+
+/// What depends on the number of ranks: solves train_batch_size = batch_size x accum_iter x ranks for what was left
+/// open, and checks it and the learning rate. Throws one UserError that lists every problem found.
+void validate_world(RunConfig& config, int world_size);
+
+/// What a checkpoint says of the run that wrote it: empty or 0 where it says nothing.
+struct RecordedRun {
+  std::string model_config_json;
+  std::string dataset;
+  std::int64_t input_size = 0;
+  std::int64_t patch_size = 0;
+};
+
+/// Fills what `tessera eval` was not told from what the checkpoint records, and checks the whole. Throws one UserError
+/// that lists every problem found: what neither says, sizes that do not fit, a patch size other than the trained one.
+void fill_from_checkpoint(Command& command, const RecordedRun& recorded);
+
+/// "0.1.0".
+std::string_view version();
+
+}  // namespace tessera::config

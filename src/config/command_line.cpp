@@ -1,0 +1,140 @@
+#include "tessera/config/command_line.hpp"
+
+#include "config/deepspeed_json.hpp"
+#include "config/flags.hpp"
+#include "config/help.hpp"
+#include "config/suggest.hpp"
+#include "config/validation.hpp"
+#include "tessera/core/error.hpp"
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+
+namespace tessera::config {
+namespace {
+
+const VerbInfo& find_verb(const std::string& word) {
+  std::vector<std::string> names;
+  for (const VerbInfo& verb : verbs()) {
+    if (verb.name == word) {
+      return verb;
+    }
+    names.emplace_back(verb.name);
+  }
+  const std::string all = list_of(names);
+  if (word.starts_with("-")) {
+    core::fail<core::UserError>("config", "the first word must be a verb, not '{}': tessera {}, then flags", word, all);
+  }
+  const std::string meant = nearest(word, names);
+  core::fail<core::UserError>("config", "'{}' is no verb of tessera{}; there are {}", word,
+                              meant.empty() ? "" : " (did you mean " + meant + "?)", all);
+}
+
+bool asks(const std::vector<std::string>& words, std::string_view flag) {
+  return std::find(words.begin(), words.end(), flag) != words.end();
+}
+
+/// Sets the fields, and remembers which were given.
+Origins assign_flags(const GivenFlags& given, const std::vector<Setting>& settings, Problems& problems) {
+  Origins origins;
+  for (const Setting& setting : settings) {
+    const auto flag = given.find(std::string(setting.name));
+    if (flag == given.end()) {
+      continue;
+    }
+    origins.emplace(setting.name, "--" + std::string(setting.name));
+    const std::string problem = assign_text(setting.field, flag->second);
+    if (!problem.empty()) {
+      problems.add("--{} {}", setting.name, problem);
+    }
+  }
+  return origins;
+}
+
+/// The file of --config; for --deepspeed alone a built-in one; or nothing.
+std::optional<JsonSource> json_source(const ZeroConfig& zero, Problems& problems) {
+  if (zero.config_file.empty()) {
+    if (zero.deepspeed) {
+      return JsonSource{R"({"zero_optimization": {"stage": 2}})", "--deepspeed without --config"};
+    }
+    return std::nullopt;
+  }
+  std::ifstream file(zero.config_file, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  if (!file) {
+    problems.add("--config {}: the file cannot be read", zero.config_file);
+    return std::nullopt;
+  }
+  return JsonSource{text, zero.config_file};
+}
+
+/// What the user left open, decided here, and said.
+void decide(Command& command, const Origins& origins) {
+  ModelConfig& model = command.run.model;
+  if (command.verb == Verb::kPlan && !command.plan.world_size) {
+    command.plan.world_size = 1;
+    command.notes.emplace_back("--world_size was not given: the plan is for one rank");
+  }
+  if (command.verb == Verb::kEval) {
+    command.eval.shape_is_open = model.pretrained_model_path.empty() && model.model_config.empty();
+    command.eval.dataset_is_open = !origins.contains("dataset");
+    command.eval.input_size_is_open = !origins.contains("input_size");
+    command.eval.patch_size_is_open = !origins.contains("patch_size");
+  } else if (!model.load_pretrained && !model.random_init) {
+    model.random_init = true;
+    if (!model.pretrained_model_path.empty() && command.run.output.resume.empty()) {
+      command.notes.push_back(
+          fmt::format("neither --load_pretrained nor --random_init was given: weights start at "
+                      "random, and {} gives the shape alone",
+                      model.pretrained_model_path));
+    }
+  }
+}
+
+}  // namespace
+
+Command parse_command_line(int argc, const char* const* argv) {
+  std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  Command command;
+  if (words.empty()) {
+    core::fail<core::UserError>("config", "a verb is missing\n\n{}", program_help());
+  }
+  if (words.front() == "--version" || asks(words, "--version")) {
+    command.text = fmt::format("tessera {}\n", version());
+    return command;
+  }
+  if (words.front() == "--help" || words.front() == "-h" || words.front() == "help") {
+    command.text = program_help();
+    return command;
+  }
+  const VerbInfo& verb = find_verb(words.front());
+  command.verb = verb.verb;
+  words.erase(words.begin());
+  if (asks(words, "--help") || asks(words, "-h")) {
+    command.text = verb_help(verb);
+    return command;
+  }
+
+  Problems problems;
+  const std::vector<Setting> settings = describe(command);
+  Origins origins = assign_flags(read_flags(words, verb, settings, problems), settings, problems);
+  if (const auto source = json_source(command.run.zero, problems)) {
+    apply_deepspeed_json(*source, settings, command.run.data, origins, problems);
+  }
+  const Checked checked{command, origins, problems};
+  check_ranges(settings, checked);
+  check_required(settings, checked);
+  settle_model(checked);
+  check_settings(checked);
+  decide(command, origins);
+  if (command.verb != Verb::kEval) {
+    check_geometry(command.run, problems);
+  }
+  problems.raise(fmt::format("tessera {}", verb.name));
+  return command;
+}
+
+std::string_view version() { return TESSERA_VERSION; }
+
+}  // namespace tessera::config

@@ -1,0 +1,112 @@
+#include "config/help.hpp"
+
+#include "config/flags.hpp"
+
+namespace tessera::config {
+namespace {
+
+std::string_view usage_of(Verb verb) {
+  switch (verb) {
+    case Verb::kFinetune:
+      return R"(usage: mpirun -np N tessera finetune --dataset NAME --data_path PATH --model_config NAME [flags]
+       srun --mpi=pmix tessera finetune ...      on a Slurm cluster
+       tessera finetune ...                      one rank
+
+Examples:
+  A tiny Qwen3 from scratch on two CPU ranks, with gradients and optimizer state spread over them:
+    mpirun -np 2 tessera finetune --model_config tiny --dataset fashion-mnist --data_path /usr/share/fashion-mnist \
+      --input_size 32 --patch_size 4 --epochs 3 --warmup_epochs 0.5 --zero_stage 2 --output_dir results/tiny
+  Pretrained Qwen3-8B on the GPUs of a node, from a DeepSpeed-shaped JSON:
+    mpirun -np 4 tessera finetune --pretrained_model_path Qwen3-8B --load_pretrained --gradient_checkpointing \
+      --dataset cifar100 --data_path data --config configs/zero2.json --clip_grad 1.0 --output_dir results/qwen3-8b
+  The same run again after an interruption, on another number of ranks:
+    mpirun -np 8 tessera finetune ... --output_dir results/qwen3-8b --resume auto
+)";
+    case Verb::kEval:
+      return R"(usage: mpirun -np N tessera eval --checkpoint PATH --data_path PATH [flags]
+
+What is not given (model, data set, image and patch size) is taken from the checkpoint.
+
+Examples:
+    tessera eval --checkpoint results/tiny/checkpoint-final --data_path /usr/share/fashion-mnist
+    mpirun -np 2 tessera eval --checkpoint model.safetensors --model_config tiny --dataset fashion-mnist \
+      --data_path /usr/share/fashion-mnist --input_size 32 --patch_size 4
+)";
+    case Verb::kPlan:
+      return R"(usage: tessera plan --model_config NAME --world_size N [--gpu_memory 80GiB] [flags of finetune]
+
+Takes the flags of finetune, and needs no GPU, no data and no MPI launcher.
+
+Examples:
+    tessera plan --model_config qwen3-8b --world_size 4 --zero_stage 2 --batch_size 8 --gpu_memory 80GiB
+    tessera plan --model_config qwen3-32b --world_size 64 --config configs/zero2.json --gradient_checkpointing --json
+)";
+    case Verb::kConfig:
+      return R"(usage: tessera config [--world_size N] [flags of finetune]
+
+Prints on stdout a file for --config that says what these flags say.
+
+Examples:
+    tessera config --zero_stage 2 --batch_size 16 --accum_iter 4 --clip_grad 1.0 --world_size 8
+    tessera config --config configs/zero2.json --lr 1e-4 > my.json
+)";
+  }
+  return {};
+}
+
+std::string json_keys_help() {
+  std::string text = R"(
+Keys of the JSON that --config names ("auto" takes what the flags say; // comments are allowed; a key that this
+program does not honour is refused with the reason):
+)";
+  Command defaults;
+  for (const Setting& setting : describe(defaults)) {
+    if (!setting.json.empty()) {
+      const std::string source = setting.verbs == kNoVerb
+                                     ? fmt::format("{} [{}]", setting.doc, show(value_of(setting.field)))
+                                     : fmt::format("--{}", setting.name);
+      text += fmt::format("  {:<44} {}\n", setting.json, source);
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string program_help() {
+  std::string text = R"(tessera: fine-tunes Qwen3 as an image classifier on MPI ranks, with ZeRO stages 0, 1 and 2
+
+usage: tessera VERB [flags]
+       mpirun -np N tessera VERB [flags]
+
+Verbs:
+)";
+  for (const VerbInfo& verb : verbs()) {
+    text += fmt::format("  {:<10} {}\n", verb.name, verb.summary);
+  }
+  text += R"(
+  tessera VERB --help     flags and examples of a verb
+  tessera --version       the version
+
+Exit status: 0 done; 2 bad flags, configuration, data or checkpoint, found before training; 75 stopped early on
+request with a checkpoint saved; 1 anything else.
+
+Example:
+  mpirun -np 2 tessera finetune --model_config tiny --dataset fashion-mnist --data_path /usr/share/fashion-mnist \
+    --input_size 32 --patch_size 4 --epochs 3 --warmup_epochs 0.5 --zero_stage 2 --output_dir results/tiny
+)";
+  return text;
+}
+
+std::string verb_help(const VerbInfo& verb) {
+  Command defaults;
+  std::string text = fmt::format("tessera {}: {}\n\n{}", verb.name, verb.summary, usage_of(verb.verb));
+  text += flags_help(verb, describe(defaults));
+  text += "\n  --help                          this text\n  --version                       the version\n";
+  if ((verb.bit & kForTraining) != 0) {
+    text += json_keys_help();
+  }
+  return text;
+}
+
+}  // namespace tessera::config

@@ -1,0 +1,81 @@
+#include "config/refused_flags.hpp"
+
+#include <charconv>
+#include <optional>
+
+namespace tessera::config {
+namespace {
+
+constexpr std::string_view kMixing = "this version does not mix images";
+constexpr std::string_view kErasing = "this version does not erase parts of images";
+constexpr std::string_view kPooling =
+    "the last token is what the head reads: under a causal mask it alone has seen every patch";
+constexpr std::string_view kLauncher = "mpirun -np N or srun --mpi=pmix says how many ranks there are and where";
+
+std::optional<double> number(std::string_view text) {
+  double value = 0;
+  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return status == std::errc{} && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
+}
+
+}  // namespace
+
+const std::vector<RefusedFlag>& refused_flags() {
+  static const std::vector<RefusedFlag> kFlags{
+      {"mixup", true, "0", kMixing},
+      {"cutmix", true, "0", kMixing},
+      {"cutmix_minmax", true, "", kMixing},
+      {"mixup_prob", true, "1", kMixing},
+      {"mixup_switch_prob", true, "0.5", kMixing},
+      {"mixup_mode", true, "batch", kMixing},
+      {"aa", true, "|none", "this version has no automatic augmentation"},
+      {"color_jitter", true, "0|none", "this version does not change colours"},
+      {"reprob", true, "0", kErasing},
+      {"remode", true, "pixel", kErasing},
+      {"recount", true, "1", kErasing},
+      {"resplit", false, "", kErasing},
+      {"drop_path", true, "0", "this version has no stochastic depth"},
+      {"random_label_ratio", true, "0", "this version trains on the labels as they are"},
+      {"linear_probe", false, "", "this version trains every parameter"},
+      {"qwen_checkpoint", true, "",
+       "start from a Hugging Face directory (--pretrained_model_path with "
+       "--load_pretrained) or go on from a checkpoint (--resume)"},
+      {"finetune", true, "",
+       "start from a Hugging Face directory (--pretrained_model_path with --load_pretrained) or go "
+       "on from a checkpoint (--resume)"},
+      {"model", true, "", "--model_config NAME or --pretrained_model_path DIR says which model"},
+      {"global_pool", false, "", kPooling},
+      {"cls_token", false, "", kPooling},
+      {"start_epoch", true, "0", "--resume takes the epoch from the checkpoint"},
+      {"dist_eval", false, "on", "evaluation is always spread over the ranks, and counts every image once"},
+      {"pin_mem", false, "on", "host buffers for the GPU are always pinned"},
+      {"no_pin_mem", false, "", "host buffers for the GPU are always pinned"},
+      {"local_rank", true, "-1", kLauncher},
+      {"dist_on_itp", false, "", kLauncher},
+      {"dist_url", true, "env://", kLauncher},
+      {"master_port", true, "", kLauncher},
+      {"num_gpus", true, "", kLauncher},
+  };
+  return kFlags;
+}
+
+bool is_neutral(const RefusedFlag& flag, std::string_view value) {
+  if (!flag.takes_value) {
+    return flag.neutral == "on";
+  }
+  std::string_view rest = flag.neutral;
+  while (true) {
+    const std::size_t bar = rest.find('|');
+    const std::string_view neutral = rest.substr(0, bar);
+    const auto a = number(neutral);
+    if (neutral == value || (a && a == number(value))) {
+      return true;
+    }
+    if (bar == std::string_view::npos) {
+      return false;
+    }
+    rest.remove_prefix(bar + 1);
+  }
+}
+
+}  // namespace tessera::config

@@ -1,0 +1,182 @@
+#include "config/settings.hpp"
+
+#include <algorithm>
+
+namespace tessera::config {
+namespace {
+
+using Settings = std::vector<Setting>;
+
+void append(Settings& list, std::string_view group, Settings more) {
+  for (Setting& setting : more) {
+    setting.group = group;
+    list.push_back(setting);
+  }
+}
+
+Settings model_settings(ModelConfig& model) {
+  return {
+      {"pretrained_model_path", "DIR", kForAll, &model.pretrained_model_path,
+       "Hugging Face directory: its config.json gives the model's shape, its weights are read with --load_pretrained"},
+      {"model_config", "FILE|NAME", kForAll, &model.model_config,
+       "the model's shape without weights: a config.json, or qwen3-0.6b, -1.7b, -4b, -8b, -14b, -32b or tiny"},
+      {"load_pretrained", "", kForTraining, &model.load_pretrained,
+       "start from the weights in --pretrained_model_path"},
+      {"random_init", "", kForTraining, &model.random_init, "start from random weights (what happens without either)"},
+      {"gradient_checkpointing", "", kForTraining, &model.gradient_checkpointing,
+       "recompute activations in the backward pass instead of keeping them"},
+  };
+}
+
+Settings data_settings(DataConfig& data) {
+  return {
+      {"dataset", "NAME", kForAll, &data.dataset, "cifar10, cifar100, fashion-mnist or imagefolder", Range::kAny, "",
+       "", kForFinetune},
+      {"data_path", "PATH", kForAll, &data.data_path,
+       "where the data set lies: its directory or archive; for imagefolder a directory with train/ and val/",
+       Range::kAny, "", "", kForFinetune | kForEval},
+      {"input_size", "PIXELS", kForAll, &data.input_size, "side of the square that every image becomes",
+       Range::kPositive},
+      {"patch_size", "PIXELS", kForAll, &data.patch_size,
+       "side of the square that becomes one token; divides --input_size", Range::kPositive},
+      {"batch_size", "N", kForAll, &data.batch_size, "images per rank and micro-step", Range::kPositive,
+       "train_micro_batch_size_per_gpu"},
+      {"accum_iter", "N", kForTraining, &data.accum_iter, "micro-steps per optimizer step", Range::kPositive,
+       "gradient_accumulation_steps"},
+      {"train_batch_size", "", kNoVerb, &data.train_batch_size,
+       "images per optimizer step over all ranks: --batch_size x --accum_iter x ranks", Range::kPositive,
+       "train_batch_size"},
+      {"nb_classes", "N", kForAll, &data.nb_classes,
+       "number of classes; 0 takes the data set's, any other number must be that", Range::kNonNegative},
+      {"num_workers", "N", kForAll, &data.num_workers, "threads per rank that prepare images", Range::kPositive},
+  };
+}
+
+Settings optimizer_settings(OptimizerConfig& optimizer) {
+  return {
+      {"epochs", "N", kForTraining, &optimizer.epochs, "passes over the training images", Range::kPositive},
+      {"max_steps", "N", kForTraining, &optimizer.max_steps,
+       "stop after this many optimizer steps; 0 goes on to the last epoch", Range::kNonNegative},
+      {"blr", "RATE", kForTraining, &optimizer.blr,
+       "base learning rate: the peak is blr x images per optimizer step / 256", Range::kPositive},
+      {"lr", "RATE", kForTraining, &optimizer.lr, "peak learning rate itself, in place of --blr", Range::kPositive,
+       "optimizer.params.lr"},
+      {"min_lr", "RATE", kForTraining, &optimizer.min_lr, "learning rate at the end of the half-cosine",
+       Range::kNonNegative},
+      {"warmup_epochs", "N", kForTraining, &optimizer.warmup_epochs,
+       "epochs of linear warm-up, fractions allowed; shorter than --epochs", Range::kNonNegative},
+      {"weight_decay", "RATE", kForTraining, &optimizer.weight_decay,
+       "AdamW's decoupled decay of matrices (norms and biases do not decay)", Range::kNonNegative,
+       "optimizer.params.weight_decay"},
+      {"layer_decay", "FACTOR", kForTraining, &optimizer.layer_decay,
+       "a layer's learning rate is the rate above it times this; 1 treats all alike", Range::kUpToOne},
+      {"clip_grad", "NORM", kForTraining, &optimizer.clip_grad,
+       "bound on the gradient's global L2 norm; 0 or not given: no clipping", Range::kNonNegative, "gradient_clipping"},
+      {"smoothing", "P", kForTraining, &optimizer.smoothing, "label smoothing", Range::kBelowOne},
+      {"beta1", "", kNoVerb, &optimizer.beta1, "AdamW's decay of the first moment", Range::kBelowOne,
+       "optimizer.params.betas.0"},
+      {"beta2", "", kNoVerb, &optimizer.beta2, "AdamW's decay of the second moment", Range::kBelowOne,
+       "optimizer.params.betas.1"},
+      {"eps", "", kNoVerb, &optimizer.eps, "AdamW's epsilon", Range::kPositive, "optimizer.params.eps"},
+  };
+}
+
+Settings zero_settings(ZeroConfig& zero) {
+  return {
+      {"config", "FILE", kForTraining, &zero.config_file,
+       "DeepSpeed-shaped JSON; a number in it and a flag that was given must agree", Range::kAny, "",
+       "deepspeed_config"},
+      {"deepspeed", "", kForTraining, &zero.deepspeed,
+       "old name: without --config it means --zero_stage 2, with --config it adds nothing"},
+      {"zero_stage", "0|1|2", kForTraining, &zero.stage,
+       "what is spread over the ranks: 0 nothing (DDP), 1 optimizer state, 2 gradients as well", Range::kAny,
+       "zero_optimization.stage"},
+      {"overlap_comm", "", kNoVerb, &zero.overlap_comm, "communicate beside the backward and the next forward pass",
+       Range::kAny, "zero_optimization.overlap_comm"},
+      {"reduce_bucket_size", "", kNoVerb, &zero.reduce_bucket_size, "elements per bucket of gradients and parameters",
+       Range::kPositive, "zero_optimization.reduce_bucket_size"},
+      {"reduce_at_boundary", "", kNoVerb, &zero.reduce_at_boundary,
+       "keep local gradients over the micro-steps and reduce once: more memory, less traffic", Range::kAny,
+       "zero_optimization.reduce_at_boundary"},
+      {"communication_data_type", "", kNoVerb, &zero.communication_data_type,
+       "gradients on the wire: fp32 or bf16; auto: as the parameters", Range::kAny, "communication_data_type"},
+  };
+}
+
+Settings runtime_settings(RuntimeConfig& runtime) {
+  return {
+      {"dtype", "auto|bf16|fp32", kForAll, &runtime.dtype,
+       "of parameters and activations; auto: bf16 on a GPU, fp32 on a CPU", Range::kAny, "bf16.enabled"},
+      {"device", "auto|cuda|cpu", kForAll, &runtime.device, "where to compute"},
+      {"collectives", "auto|nccl|mpi", kForAll, &runtime.collectives,
+       "what carries gradients; auto: NCCL where every rank has a GPU of its own, else MPI"},
+      {"seed", "N", kForTraining, &runtime.seed, "of initialisation, order and augmentation"},
+      {"steps_per_print", "N", kForTraining, &runtime.steps_per_print, "optimizer steps per line of progress",
+       Range::kPositive, "steps_per_print"},
+      {"quiet", "", kForAll, &runtime.quiet, "no progress on stderr, only warnings and errors"},
+  };
+}
+
+Settings output_settings(RunConfig& config) {
+  OutputConfig& output = config.output;
+  return {
+      {"output_dir", "DIR", kForTraining, &output.output_dir, "checkpoints and logs; without it nothing is written"},
+      {"log_dir", "DIR", kForTraining, &output.log_dir, "TensorBoard events; without it they go to --output_dir"},
+      {"save_every_epochs", "N", kForTraining, &output.save_every_epochs, "a checkpoint every N epochs; 0: off",
+       Range::kNonNegative},
+      {"save_every_steps", "N", kForTraining, &output.save_every_steps, "a checkpoint every N optimizer steps; 0: off",
+       Range::kNonNegative},
+      {"save_every_minutes", "N", kForTraining, &output.save_every_minutes, "a checkpoint every N minutes; 0: off",
+       Range::kNonNegative},
+      {"keep_last", "N", kForTraining, &output.keep_last, "keep only the N newest checkpoints; 0: all",
+       Range::kNonNegative},
+      {"resume", "auto|CKPT", kForTraining, &output.resume,
+       "go on from a checkpoint: auto takes the newest whole one in --output_dir, if there is any"},
+      {"eval", "", kForTraining, &config.eval_only, "evaluate the checkpoint of --resume, and train nothing"},
+  };
+}
+
+}  // namespace
+
+std::vector<Setting> describe(RunConfig& config) {
+  Settings list;
+  append(list, "Model", model_settings(config.model));
+  append(list, "Data", data_settings(config.data));
+  append(list, "Optimizer and schedule", optimizer_settings(config.optimizer));
+  append(list, "ZeRO", zero_settings(config.zero));
+  append(list, "Device and run", runtime_settings(config.runtime));
+  append(list, "Output", output_settings(config));
+  return list;
+}
+
+std::vector<Setting> describe(Command& command) {
+  Settings list;
+  append(list, "Checkpoint",
+         {{"checkpoint", "PATH", kForEval, &command.eval.checkpoint,
+           "a checkpoint directory, a .safetensors file, or a directory with config.json and safetensors", Range::kAny,
+           "", "", kForEval}});
+  append(list, "Plan",
+         {{"world_size", "N", kForPlan | kForConfig, &command.plan.world_size, "number of ranks", Range::kPositive},
+          {"gpu_memory", "BYTES", kForPlan, &command.plan.gpu_memory,
+           "memory of one GPU, such as 80GiB: the plan says whether the run fits"},
+          {"json", "", kForPlan, &command.plan.json, "print the plan as JSON"}});
+  for (const Setting& setting : describe(command.run)) {
+    list.push_back(setting);
+  }
+  return list;
+}
+
+const std::vector<VerbInfo>& verbs() {
+  static const std::vector<VerbInfo> kVerbs{
+      {Verb::kFinetune, kForFinetune, "finetune", "train Qwen3 as an image classifier"},
+      {Verb::kEval, kForEval, "eval", "accuracy of a checkpoint or of a consolidated file"},
+      {Verb::kPlan, kForPlan, "plan", "bytes and FLOPs per rank of a finetune run, from its flags: no GPU, no MPI"},
+      {Verb::kConfig, kForConfig, "config", "print the effective DeepSpeed-shaped JSON of a finetune run"}};
+  return kVerbs;
+}
+
+const VerbInfo& info_of(Verb verb) {
+  return *std::find_if(verbs().begin(), verbs().end(), [&](const VerbInfo& info) { return info.verb == verb; });
+}
+
+}  // namespace tessera::config

@@ -1,0 +1,64 @@
+#pragma once
+
+#include "config/values.hpp"
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tessera::config {
+
+/// Sets of verbs, as bits.
+enum Verbs : unsigned {
+  kNoVerb = 0,  ///< not a flag: only the JSON sets it
+  kForFinetune = 1,
+  kForEval = 2,
+  kForPlan = 4,
+  kForConfig = 8,
+  kForTraining = kForFinetune | kForPlan | kForConfig,
+  kForAll = kForTraining | kForEval,
+};
+
+enum class Range {
+  kAny,
+  kPositive,     ///< > 0
+  kNonNegative,  ///< >= 0
+  kBelowOne,     ///< [0, 1)
+  kUpToOne,      ///< (0, 1]
+};
+
+/// One setting, and everything that the program knows about it. Parsing, --help, the JSON of --config, range checks,
+/// args.json and suggestions all read describe(): there is no second list.
+struct Setting {
+  std::string_view name;   ///< the flag without its dashes, and the key in args.json
+  std::string_view value;  ///< what --help calls its value; empty: a switch, which takes none
+  unsigned verbs = kNoVerb;
+  Field field;
+  std::string_view doc;
+  Range range = Range::kAny;
+  std::string_view json = {};      ///< key of the DeepSpeed-shaped JSON, as a dotted path; empty: none
+  std::string_view old_name = {};  ///< another name of the flag; empty: none
+  unsigned required = kNoVerb;     ///< verbs that cannot do without it
+  std::string_view group = {};     ///< heading in --help
+};
+
+/// Every setting of a run, in the order of --help. The fields point into `config`.
+std::vector<Setting> describe(RunConfig& config);
+
+/// The same with what belongs to single verbs.
+std::vector<Setting> describe(Command& command);
+
+/// How the user gave each setting, by its name: "--lr", or "optimizer.params.lr in zero2.json".
+using Origins = std::map<std::string, std::string, std::less<>>;
+
+struct VerbInfo {
+  Verb verb;
+  Verbs bit;
+  std::string_view name;
+  std::string_view summary;
+};
+const std::vector<VerbInfo>& verbs();
+const VerbInfo& info_of(Verb verb);
+
+}  // namespace tessera::config

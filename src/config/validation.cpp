@@ -1,0 +1,242 @@
+#include "config/validation.hpp"
+
+#include "config/suggest.hpp"
+#include "tessera/core/error.hpp"
+
+#include <algorithm>
+#include <filesystem>
+
+namespace tessera::config {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool exists(const std::string& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+bool is_directory(const std::string& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
+std::string_view wanted(Range range) {
+  switch (range) {
+    case Range::kAny:
+      return "anything";
+    case Range::kPositive:
+      return "above 0";
+    case Range::kNonNegative:
+      return "0 or above";
+    case Range::kBelowOne:
+      return "from 0 to below 1";
+    case Range::kUpToOne:
+      return "above 0 and at most 1";
+  }
+  return "?";
+}
+
+bool in_range(Range range, double value) {
+  switch (range) {
+    case Range::kAny:
+      return true;
+    case Range::kPositive:
+      return value > 0;
+    case Range::kNonNegative:
+      return value >= 0;
+    case Range::kBelowOne:
+      return value >= 0 && value < 1;
+    case Range::kUpToOne:
+      return value > 0 && value <= 1;
+  }
+  return false;
+}
+
+void check_schedule(const Checked& checked) {
+  OptimizerConfig& optimizer = checked.command.run.optimizer;
+  if (optimizer.clip_grad == 0.0) {
+    optimizer.clip_grad.reset();
+  }
+  if (optimizer.epochs > 0 && optimizer.warmup_epochs >= static_cast<double>(optimizer.epochs)) {
+    checked.problems.add("--warmup_epochs {} must be shorter than --epochs {}{}", optimizer.warmup_epochs,
+                         optimizer.epochs,
+                         checked.given("warmup_epochs") ? "" : "; the default warm-up is too long for this run");
+  }
+  if (checked.given("lr") && checked.given("blr")) {
+    checked.problems.add("{} and {} are both given, and the second would have no effect: leave one out",
+                         checked.called("lr"), checked.called("blr"));
+  }
+}
+
+void check_zero(const Checked& checked) {
+  const RunConfig& run = checked.command.run;
+  if (run.zero.stage == 3) {
+    checked.problems.add("{} is 3, which spreads the parameters as well: this program has stages 0, 1 and 2",
+                         checked.called("zero_stage"));
+  } else if (run.zero.stage < 0 || run.zero.stage > 3) {
+    checked.problems.add("{} must be 0, 1 or 2, not {}", checked.called("zero_stage"), run.zero.stage);
+  }
+  if (run.runtime.dtype == DTypeChoice::kFloat32 && run.zero.communication_data_type == core::DType::kBFloat16) {
+    checked.problems.add("{} is bf16 but the parameters are fp32 ({}): gradients travel in fp32 then",
+                         checked.called("communication_data_type"), checked.called("dtype"));
+  }
+}
+
+void check_runtime(const Checked& checked) {
+  const RuntimeConfig& runtime = checked.command.run.runtime;
+  if (runtime.device == DeviceChoice::kCpu && runtime.collectives == CollectivesChoice::kNccl) {
+    checked.problems.add("--collectives nccl needs GPUs, but --device is cpu: use --collectives mpi or auto");
+  }
+}
+
+/// --resume takes a path, or as the reference pipeline did the name of a checkpoint in --output_dir.
+void settle_resume(const Checked& checked) {
+  OutputConfig& output = checked.command.run.output;
+  if (output.resume == "auto") {
+    if (output.output_dir.empty()) {
+      checked.problems.add("--resume auto looks in --output_dir, which was not given");
+    }
+  } else if (!output.resume.empty() && !is_directory(output.resume)) {
+    const std::string named = (fs::path(output.output_dir) / output.resume).string();
+    if (!output.output_dir.empty() && is_directory(named)) {
+      output.resume = named;
+    } else {
+      checked.problems.add(
+          "--resume {}: there is no such checkpoint directory{}; give auto, a path, or its name in "
+          "--output_dir",
+          output.resume, output.output_dir.empty() ? "" : ", nor " + named);
+    }
+  }
+  if (checked.command.run.eval_only && output.resume.empty()) {
+    checked.problems.add("--eval evaluates a checkpoint: say which with --resume, or use 'tessera eval --checkpoint'");
+  }
+}
+
+void check_output(const Checked& checked) {
+  const OutputConfig& output = checked.command.run.output;
+  for (const std::string_view name : {"save_every_epochs", "save_every_steps", "save_every_minutes", "keep_last"}) {
+    if (checked.given(name) && output.output_dir.empty()) {
+      checked.problems.add("--{} has no effect without --output_dir, where checkpoints go", name);
+    }
+  }
+}
+
+void check_paths(const Checked& checked) {
+  const RunConfig& run = checked.command.run;
+  const Verb verb = checked.command.verb;
+  // A plan or a printed configuration may be made where the data is not.
+  if ((verb == Verb::kFinetune || verb == Verb::kEval) && !run.data.data_path.empty() && !exists(run.data.data_path)) {
+    checked.problems.add("--data_path {}: there is no such file or directory", run.data.data_path);
+  }
+  if (!checked.command.eval.checkpoint.empty() && !exists(checked.command.eval.checkpoint)) {
+    checked.problems.add("--checkpoint {}: there is no such file or directory", checked.command.eval.checkpoint);
+  }
+}
+
+/// The shape from `read`, whose UserError is one of the problems.
+template <class Read>
+void take_shape(const Checked& checked, Read read) {
+  try {
+    checked.command.run.model.shape = read();
+  } catch (const core::UserError& error) {
+    const std::string text = error.what();
+    checked.problems.add("{}", text.substr(text.find("] ") + 2));
+  }
+}
+
+}  // namespace
+
+std::string Checked::called(std::string_view name) const {
+  const auto origin = origins.find(name);
+  return origin != origins.end() ? origin->second : "--" + std::string(name);
+}
+
+void check_ranges(const std::vector<Setting>& settings, Checked checked) {
+  for (const Setting& setting : settings) {
+    const Scalar value = value_of(setting.field);
+    const auto* whole = std::get_if<std::int64_t>(&value);
+    const auto* real = std::get_if<double>(&value);
+    if (!checked.given(setting.name) || (whole == nullptr && real == nullptr)) {
+      continue;
+    }
+    if (!in_range(setting.range, whole != nullptr ? static_cast<double>(*whole) : *real)) {
+      checked.problems.add("{} must be {}, not {}", checked.called(setting.name), wanted(setting.range), show(value));
+    }
+  }
+}
+
+void check_required(const std::vector<Setting>& settings, Checked checked) {
+  const VerbInfo& verb = info_of(checked.command.verb);
+  for (const Setting& setting : settings) {
+    if ((setting.required & verb.bit) != 0 && !checked.given(setting.name)) {
+      checked.problems.add("--{} {} is required: {}", setting.name, setting.value, setting.doc);
+    }
+  }
+}
+
+void settle_model(Checked checked) {
+  ModelConfig& model = checked.command.run.model;
+  const std::string& path = model.pretrained_model_path;
+  if (model.load_pretrained && model.random_init) {
+    checked.problems.add("--load_pretrained and --random_init contradict each other: give one");
+  }
+  if (model.load_pretrained && path.empty()) {
+    checked.problems.add("--load_pretrained needs --pretrained_model_path, the directory that holds the weights");
+  }
+  if (!path.empty() && !model.model_config.empty()) {
+    checked.problems.add("--pretrained_model_path and --model_config both say the model's shape: give one");
+  } else if (!path.empty()) {
+    if (is_directory(path)) {
+      take_shape(checked, [&] { return read_model_config((fs::path(path) / "config.json").string()); });
+    } else {
+      checked.problems.add(
+          "--pretrained_model_path {}: there is no such directory; it must be local and hold "
+          "config.json (nothing is downloaded)",
+          path);
+    }
+  } else if (!model.model_config.empty()) {
+    const bool is_file = exists(model.model_config);
+    take_shape(checked,
+               [&] { return is_file ? read_model_config(model.model_config) : model_preset(model.model_config); });
+  } else if (checked.command.verb == Verb::kFinetune || checked.command.verb == Verb::kPlan) {
+    if (!model.load_pretrained) {
+      checked.problems.add(
+          "the model's shape is missing: give --model_config {} or a config.json, or "
+          "--pretrained_model_path DIR",
+          list_of(model_preset_names(), "or"));
+    }
+  }
+}
+
+void check_settings(Checked checked) {
+  const RunConfig& run = checked.command.run;
+  if (checked.command.verb == Verb::kPlan && run.data.dataset == DatasetKind::kImageFolder &&
+      run.data.nb_classes == 0) {
+    checked.problems.add("a plan does not look into the image folders: give --nb_classes");
+  }
+  check_schedule(checked);
+  check_zero(checked);
+  check_runtime(checked);
+  settle_resume(checked);
+  check_output(checked);
+  check_paths(checked);
+}
+
+void check_geometry(const RunConfig& config, Problems& problems) {
+  const DataConfig& data = config.data;
+  if (data.input_size <= 0 || data.patch_size <= 0) {
+    return;  // said already
+  }
+  if (data.input_size % data.patch_size != 0) {
+    problems.add("--input_size {} does not divide into patches of --patch_size {}", data.input_size, data.patch_size);
+  } else if (config.model.shape.max_position_embeddings > 0 &&
+             data.num_tokens() > config.model.shape.max_position_embeddings) {
+    problems.add(
+        "--input_size {} in patches of {} makes {} tokens, but the model has positions for {} "
+        "(max_position_embeddings)",
+        data.input_size, data.patch_size, data.num_tokens(), config.model.shape.max_position_embeddings);
+  }
+}
+
+}  // namespace tessera::config
