@@ -1,0 +1,54 @@
+#include "tessera/io/mapped_file.hpp"
+
+#include "io/posix.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <utility>
+
+namespace tessera::io {
+
+MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
+  const FileDescriptor file(retry_interrupted([&] { return ::open(path_.c_str(), O_RDONLY | O_CLOEXEC); }));
+  if (!file) {
+    fail_errno<core::UserError>("open", path_);
+  }
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) {
+    fail_errno<core::UserError>("read the size of", path_);
+  }
+  core::require<core::UserError>(S_ISREG(status.st_mode), "io", "{} is not a regular file", path_);
+  if (status.st_size == 0) {
+    return;
+  }
+  const auto size = static_cast<std::size_t>(status.st_size);
+  void* const address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
+  if (address == MAP_FAILED) {
+    fail_errno<core::UserError>("map", path_);
+  }
+  bytes_ = {static_cast<const std::byte*>(address), size};
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)), bytes_(std::exchange(other.bytes_, {})) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  if (this != &other) {
+    unmap();
+    path_ = std::move(other.path_);
+    bytes_ = std::exchange(other.bytes_, {});
+  }
+  return *this;
+}
+
+MappedFile::~MappedFile() { unmap(); }
+
+void MappedFile::unmap() noexcept {
+  if (!bytes_.empty()) {
+    ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  }
+}
+
+}  // namespace tessera::io
