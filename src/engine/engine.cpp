@@ -53,14 +53,14 @@ class Engine::Impl {
 };
 
 std::vector<double> Engine::Impl::sums_over_ranks(const at::Tensor& metrics) {
-  at::Tensor squares = at::zeros({1}, metrics.options());
+  at::Tensor squares = at::zeros({}, metrics.options());
   for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
     at::Tensor gradient = gradients->reduced(bucket);
     // At stage 0 every rank has all of it; each counts its shard, so that every stage adds up the same numbers.
     const bool whole = gradient.numel() == context.bucket(bucket).num_elements;
     context.ops.add_sum_of_squares(whole ? context.shard(gradient, bucket) : gradient, squares);
   }
-  const at::Tensor on_host = at::cat({squares, metrics}).cpu();
+  const at::Tensor on_host = at::cat({squares.view({1}), metrics}).cpu();
   std::vector<double> sums(on_host.const_data_ptr<double>(), on_host.const_data_ptr<double>() + on_host.numel());
   group.sum(sums);
   return sums;
