@@ -1,0 +1,20 @@
+#pragma once
+
+#include "tessera/config/command_line.hpp"
+#include "tessera/core/log.hpp"
+#include "tessera/topology/group.hpp"
+
+namespace tessera::train {
+
+/// `tessera finetune`: trains, evaluates after every epoch, saves and resumes; with --eval evaluates once.
+/// Throws AgreedUserError before training for everything that the user can mend. Collective over `world`.
+void finetune(const config::RunConfig& config, const topology::Group& world, const core::Log& log);
+
+/// `tessera eval`: the accuracy of a checkpoint, a consolidated file or a Hugging Face-like directory, as one JSON
+/// object on stdout. Throws as finetune() does. Collective over `world`.
+void evaluate(const config::Command& command, const topology::Group& world, const core::Log& log);
+
+/// `tessera plan`: bytes and operations per rank, as a table or JSON on stdout. Needs no MPI and no GPU.
+void print_plan(const config::Command& command);
+
+}  // namespace tessera::train

@@ -1,0 +1,38 @@
+#pragma once
+
+#include "tessera/comm/collectives.hpp"
+#include "tessera/config/run_config.hpp"
+#include "tessera/core/log.hpp"
+#include "tessera/engine/options.hpp"
+#include "tessera/kernels/ops.hpp"
+#include "tessera/topology/mesh.hpp"
+
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+#include <memory>
+
+namespace tessera::train {
+
+/// What a run computes on and talks through.
+struct Platform {
+  topology::Mesh mesh;
+  c10::Device device = c10::kCPU;
+  at::ScalarType compute = at::kFloat;
+  const kernels::Ops* ops = nullptr;
+  std::unique_ptr<comm::Collectives> collectives;
+
+  [[nodiscard]] int world() const { return mesh.world.size(); }
+  [[nodiscard]] bool is_first() const { return mesh.world.rank() == 0; }
+};
+
+/// Finds devices, chooses collectives, and says so. Collective over `world`.
+Platform open_platform(const config::RuntimeConfig& config, const topology::Group& world, const core::Log& log);
+
+/// --dtype on this kind of device: auto is bf16 on a GPU and fp32 on a CPU.
+at::ScalarType compute_type(config::DTypeChoice choice, bool on_gpu);
+
+/// The engine's part of the configuration.
+engine::EngineOptions engine_options(const config::RunConfig& config, c10::Device device, at::ScalarType compute);
+
+}  // namespace tessera::train
