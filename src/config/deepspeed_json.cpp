@@ -93,7 +93,7 @@ bool is_allowed(const FixedKey& key, const Json& value) {
   const Json* judged = &value;
   if (!key.gate.empty() && value.is_object()) {
     const auto gate = value.find(key.gate);
-    if (gate == value.end()) {
+    if (gate == value.end() || gate->is_null()) {
       return true;
     }
     judged = &*gate;
@@ -173,7 +173,7 @@ class JsonReader {
     } else if (value.is_object() || (value.is_array() && path.ends_with("betas") && value.size() == 2)) {
       read(value, path + ".");
     } else if (path.ends_with("betas")) {
-      if (value != "auto") {
+      if (value != "auto" && !value.is_null()) {
         problems_.add("{}: {} must be two numbers such as [0.9, 0.95], not {}", source_.name, path, shorten(value));
       }
     } else if (!value.is_null()) {
