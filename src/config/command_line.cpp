@@ -22,9 +22,9 @@ const VerbInfo& find_verb(const std::string& word) {
     }
     names.emplace_back(verb.name);
   }
-  const std::string all = list_of(names);
+  const std::string all = list_of(names, "and");
   if (word.starts_with("-")) {
-    core::fail<core::UserError>("config", "the first word must be a verb, not '{}': tessera {}, then flags", word, all);
+    core::fail<core::UserError>("config", "the first word must be a verb, not '{}'; there are {}", word, all);
   }
   const std::string meant = nearest(word, names);
   core::fail<core::UserError>("config", "'{}' is no verb of tessera{}; there are {}", word,
@@ -52,14 +52,8 @@ Origins assign_flags(const GivenFlags& given, const std::vector<Setting>& settin
   return origins;
 }
 
-/// The file of --config; for --deepspeed alone a built-in one; or nothing.
-std::optional<JsonSource> json_source(const ZeroConfig& zero, Problems& problems) {
-  if (zero.config_file.empty()) {
-    if (zero.deepspeed) {
-      return JsonSource{R"({"zero_optimization": {"stage": 2}})", "--deepspeed without --config"};
-    }
-    return std::nullopt;
-  }
+/// The text of --config's file, or nothing after a problem.
+std::optional<JsonSource> read_json(const ZeroConfig& zero, Problems& problems) {
   std::ifstream file(zero.config_file, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   if (!file) {
@@ -67,6 +61,18 @@ std::optional<JsonSource> json_source(const ZeroConfig& zero, Problems& problems
     return std::nullopt;
   }
   return JsonSource{text, zero.config_file};
+}
+
+/// --deepspeed without a file: its users mean ZeRO-2.
+void apply_deepspeed_flag(ZeroConfig& zero, const Origins& origins, Problems& problems) {
+  if (!zero.deepspeed) {
+    return;
+  }
+  if (origins.contains("zero_stage") && zero.stage != 2) {
+    problems.add("--deepspeed without --config means --zero_stage 2, but --zero_stage is {}: leave --deepspeed out",
+                 zero.stage);
+  }
+  zero.stage = 2;
 }
 
 /// What the user left open, decided here, and said.
@@ -119,7 +125,9 @@ Command parse_command_line(int argc, const char* const* argv) {
   Problems problems;
   const std::vector<Setting> settings = describe(command);
   Origins origins = assign_flags(read_flags(words, verb, settings, problems), settings, problems);
-  if (const auto source = json_source(command.run.zero, problems)) {
+  if (command.run.zero.config_file.empty()) {
+    apply_deepspeed_flag(command.run.zero, origins, problems);
+  } else if (const auto source = read_json(command.run.zero, problems)) {
     apply_deepspeed_json(*source, settings, command.run.data, origins, problems);
   }
   const Checked checked{command, origins, problems};

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <set>
 
@@ -23,8 +24,12 @@ Scalar to_scalar(const Json& value) {
     case Json::value_t::boolean:
       return value.get<bool>();
     case Json::value_t::number_integer:
-    case Json::value_t::number_unsigned:
       return value.get<std::int64_t>();
+    case Json::value_t::number_unsigned:
+      // What 64 signed bits cannot hold is kept as a real number, which no whole setting takes.
+      return value.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())
+                 ? Scalar(value.get<std::int64_t>())
+                 : Scalar(value.get<double>());
     case Json::value_t::number_float:
       return value.get<double>();
     case Json::value_t::string:
@@ -88,7 +93,7 @@ bool is_allowed(const FixedKey& key, const Json& value) {
   const Json* judged = &value;
   if (!key.gate.empty() && value.is_object()) {
     const auto gate = value.find(key.gate);
-    if (gate == value.end()) {
+    if (gate == value.end() || gate->is_null()) {
       return true;
     }
     judged = &*gate;
@@ -168,7 +173,7 @@ class JsonReader {
     } else if (value.is_object() || (value.is_array() && path.ends_with("betas") && value.size() == 2)) {
       read(value, path + ".");
     } else if (path.ends_with("betas")) {
-      if (value != "auto") {
+      if (value != "auto" && !value.is_null()) {
         problems_.add("{}: {} must be two numbers such as [0.9, 0.95], not {}", source_.name, path, shorten(value));
       }
     } else if (!value.is_null()) {
@@ -184,16 +189,16 @@ class JsonReader {
     const Scalar before = value_of(setting.field);
     const std::string problem = assign(setting, value);
     if (!problem.empty()) {
-      problems_.add("{}: {} {}", source_.name, path, problem);
+      problems_.add("{}: {} {}", source_.name, shown_key(path), problem);
       return;
     }
     const auto given = origins_.find(setting.name);
     if (given != origins_.end() && value_of(setting.field) != before) {
       problems_.add("{} is {} but {} in {} is {}: make them agree, or write \"auto\" in the file", given->second,
-                    show(before), path, source_.name, value.dump());
+                    show(before), shown_key(path), source_.name, value.dump());
       return;
     }
-    origins_.emplace(setting.name, path + " in " + source_.name);
+    origins_.emplace(setting.name, shown_key(path) + " in " + source_.name);
   }
 
   static std::string assign(const Setting& setting, const Json& value) {

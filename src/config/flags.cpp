@@ -144,9 +144,20 @@ std::string default_text(const Setting& setting, const VerbInfo& verb) {
   if ((setting.required & verb.bit) != 0) {
     return "required";
   }
+  if (setting.in_checkpoint && verb.verb == Verb::kEval) {
+    return "from the checkpoint";
+  }
   const Scalar value = value_of(setting.field);
   const std::string text = std::holds_alternative<std::monostate>(value) ? std::string() : show(value);
   return text.empty() ? text : "default " + text;
+}
+
+/// Boost breaks lines after the space.
+std::string without_trailing_spaces(std::string text) {
+  for (std::size_t end = text.find(" \n"); end != std::string::npos; end = text.find(" \n")) {
+    text.erase(end, 1);
+  }
+  return text;
 }
 
 }  // namespace
@@ -187,7 +198,7 @@ std::string flags_help(const VerbInfo& verb, const std::vector<Setting>& setting
       text << "\n" << group;
     }
   }
-  return text.str();
+  return without_trailing_spaces(text.str());
 }
 
 }  // namespace tessera::config

@@ -54,6 +54,11 @@ Examples:
   return {};
 }
 
+std::string default_of(const Setting& setting) {
+  const Scalar value = value_of(setting.field);
+  return std::holds_alternative<std::monostate>(value) ? "auto" : show(value);
+}
+
 std::string json_keys_help() {
   std::string text = R"(
 Keys of the JSON that --config names ("auto" takes what the flags say; // comments are allowed; a key that this
@@ -63,9 +68,9 @@ program does not honour is refused with the reason):
   for (const Setting& setting : describe(defaults)) {
     if (!setting.json.empty()) {
       const std::string source = setting.verbs == kNoVerb
-                                     ? fmt::format("{} [{}]", setting.doc, show(value_of(setting.field)))
+                                     ? fmt::format("{} [default {}]", setting.doc, default_of(setting))
                                      : fmt::format("--{}", setting.name);
-      text += fmt::format("  {:<44} {}\n", setting.json, source);
+      text += fmt::format("  {:<44} {}\n", shown_key(setting.json), source);
     }
   }
   return text;

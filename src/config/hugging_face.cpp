@@ -25,8 +25,10 @@ class ConfigReader {
     if (value == nullptr) {
       return 0;
     }
-    if (!value->is_number_integer() || value->get<std::int64_t>() <= 0) {
-      problems_.add("{} must be a whole number above 0, not {}", key, value->dump());
+    // The bound keeps every product of two sizes within 64 bits.
+    if (!value->is_number_integer() || !(*value > 0) || *value > std::numeric_limits<std::int32_t>::max()) {
+      problems_.add("{} must be a whole number from 1 to {}, not {}", key, std::numeric_limits<std::int32_t>::max(),
+                    value->dump());
       return 0;
     }
     return value->get<std::int64_t>();
@@ -36,7 +38,7 @@ class ConfigReader {
     if (value == nullptr) {
       return 0;
     }
-    if (!value->is_number() || !(value->get<double>() > 0)) {
+    if (!value->is_number() || !(value->get<double>() > 0) || !std::isfinite(value->get<double>())) {
       problems_.add("{} must be a number above 0, not {}", key, value->dump());
       return 0;
     }

@@ -14,6 +14,18 @@ void append(Settings& list, std::string_view group, Settings more) {
   }
 }
 
+/// `setting`, which `verbs` cannot do without.
+Setting needed_for(unsigned verbs, Setting setting) {
+  setting.required = verbs;
+  return setting;
+}
+
+/// `setting`, which a checkpoint records.
+Setting recorded(Setting setting) {
+  setting.in_checkpoint = true;
+  return setting;
+}
+
 Settings model_settings(ModelConfig& model) {
   return {
       {"pretrained_model_path", "DIR", kForAll, &model.pretrained_model_path,
@@ -30,15 +42,16 @@ Settings model_settings(ModelConfig& model) {
 
 Settings data_settings(DataConfig& data) {
   return {
-      {"dataset", "NAME", kForAll, &data.dataset, "cifar10, cifar100, fashion-mnist or imagefolder", Range::kAny, "",
-       "", kForFinetune},
-      {"data_path", "PATH", kForAll, &data.data_path,
-       "where the data set lies: its directory or archive; for imagefolder a directory with train/ and val/",
-       Range::kAny, "", "", kForFinetune | kForEval},
-      {"input_size", "PIXELS", kForAll, &data.input_size, "side of the square that every image becomes",
-       Range::kPositive},
-      {"patch_size", "PIXELS", kForAll, &data.patch_size,
-       "side of the square that becomes one token; divides --input_size", Range::kPositive},
+      needed_for(kForFinetune, recorded({"dataset", "NAME", kForAll, &data.dataset,
+                                         "cifar10, cifar100, fashion-mnist or imagefolder"})),
+      needed_for(kForFinetune | kForEval,
+                 {"data_path", "PATH", kForAll, &data.data_path,
+                  "where the data set lies: its directory or archive; for imagefolder a directory with train/ and "
+                  "val/"}),
+      recorded({"input_size", "PIXELS", kForAll, &data.input_size, "side of the square that every image becomes",
+                Range::kPositive}),
+      recorded({"patch_size", "PIXELS", kForAll, &data.patch_size,
+                "side of the square that becomes one token; divides --input_size", Range::kPositive}),
       {"batch_size", "N", kForAll, &data.batch_size, "images per rank and micro-step", Range::kPositive,
        "train_micro_batch_size_per_gpu"},
       {"accum_iter", "N", kForTraining, &data.accum_iter, "micro-steps per optimizer step", Range::kPositive,
@@ -152,9 +165,9 @@ std::vector<Setting> describe(RunConfig& config) {
 std::vector<Setting> describe(Command& command) {
   Settings list;
   append(list, "Checkpoint",
-         {{"checkpoint", "PATH", kForEval, &command.eval.checkpoint,
-           "a checkpoint directory, a .safetensors file, or a directory with config.json and safetensors", Range::kAny,
-           "", "", kForEval}});
+         {needed_for(kForEval, {"checkpoint", "PATH", kForEval, &command.eval.checkpoint,
+                                "a checkpoint directory, a .safetensors file, or a directory with config.json and "
+                                "safetensors"})});
   append(list, "Plan",
          {{"world_size", "N", kForPlan | kForConfig, &command.plan.world_size, "number of ranks", Range::kPositive},
           {"gpu_memory", "BYTES", kForPlan, &command.plan.gpu_memory,
@@ -164,6 +177,15 @@ std::vector<Setting> describe(Command& command) {
     list.push_back(setting);
   }
   return list;
+}
+
+std::string shown_key(std::string_view json_path) {
+  std::string text(json_path);
+  if (!text.empty() && text.back() >= '0' && text.back() <= '9' && text[text.size() - 2] == '.') {
+    text[text.size() - 2] = '[';
+    text += ']';
+  }
+  return text;
 }
 
 const std::vector<VerbInfo>& verbs() {

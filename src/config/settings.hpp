@@ -40,6 +40,7 @@ struct Setting {
   std::string_view json = {};      ///< key of the DeepSpeed-shaped JSON, as a dotted path; empty: none
   std::string_view old_name = {};  ///< another name of the flag; empty: none
   unsigned required = kNoVerb;     ///< verbs that cannot do without it
+  bool in_checkpoint = false;      ///< where `eval` is not told, the checkpoint says it
   std::string_view group = {};     ///< heading in --help
 };
 
@@ -48,6 +49,9 @@ std::vector<Setting> describe(RunConfig& config);
 
 /// The same with what belongs to single verbs.
 std::vector<Setting> describe(Command& command);
+
+/// A dotted path as messages show it: an element of a list as "betas[0]".
+std::string shown_key(std::string_view json_path);
 
 /// How the user gave each setting, by its name: "--lr", or "optimizer.params.lr in zero2.json".
 using Origins = std::map<std::string, std::string, std::less<>>;

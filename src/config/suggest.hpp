@@ -10,7 +10,7 @@ namespace tessera::config {
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
 /// The word of `known` that `word` most likely stands for, or empty where none is near: at most a third of its letters
-/// (and at least two) differ, or it is the beginning of exactly one of them.
+/// differ (one in a short word), or it is the beginning of exactly one of them.
 std::string nearest(std::string_view word, const std::vector<std::string>& known);
 
 /// "a, b or c".

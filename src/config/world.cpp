@@ -6,6 +6,8 @@
 namespace tessera::config {
 namespace {
 
+constexpr double kMostImages = 1e12;  // far below what 64 bits hold
+
 /// Works out `open` from total = open x known x ranks.
 void derive(std::int64_t& open, std::string_view name, const DataConfig& data, std::int64_t known_by_ranks,
             Problems& problems) {
@@ -28,8 +30,7 @@ void settle_batch(DataConfig& data, int world_size, Problems& problems) {
   } else if (*data.train_batch_size != data.batch_size * data.accum_iter * world_size) {
     problems.add(
         "train_batch_size is {}, but {} images per micro-step x {} micro-steps x {} ranks are {}: correct one, or "
-        "write "
-        "\"auto\" for it",
+        "write \"auto\" for it",
         *data.train_batch_size, data.batch_size, data.accum_iter, world_size,
         data.batch_size * data.accum_iter * world_size);
   }
@@ -42,7 +43,13 @@ void settle_batch(DataConfig& data, int world_size, Problems& problems) {
 void validate_world(RunConfig& config, int world_size) {
   core::require<core::UserError>(world_size > 0, "config", "the number of ranks must be above 0, not {}", world_size);
   Problems problems;
-  settle_batch(config.data, world_size, problems);
+  const double images = static_cast<double>(config.data.batch_size) * static_cast<double>(config.data.accum_iter) *
+                        static_cast<double>(world_size);
+  if (images > kMostImages) {
+    problems.add("{} images per optimizer step are beyond reason: look at --batch_size and --accum_iter", images);
+  } else {
+    settle_batch(config.data, world_size, problems);
+  }
   if (problems.empty() && config.optimizer.min_lr > config.peak_lr(world_size)) {
     problems.add("--min_lr {} is above the peak learning rate {} ({})", config.optimizer.min_lr,
                  config.peak_lr(world_size),

@@ -1,0 +1,53 @@
+# Every header compiles alone: one generated source per header that includes it twice, built with everything else.
+# Those of modules that see LibTorch take the precompiled ATen header with them and still two seconds each, so of these
+# only the public ones are tried.
+
+# TRUE in `result` where `target` links `wanted`, through whatever modules.
+function(tessera_links_to target wanted result)
+  set(found FALSE)
+  get_target_property(links ${target} INTERFACE_LINK_LIBRARIES)
+  foreach(link IN LISTS links)
+    if(link STREQUAL wanted)
+      set(found TRUE)
+    elseif(link MATCHES "^tessera::")
+      get_target_property(actual ${link} ALIASED_TARGET)
+      tessera_links_to(${actual} ${wanted} found)
+    endif()
+    if(found)
+      break()
+    endif()
+  endforeach()
+  set(${result} ${found} PARENT_SCOPE)
+endfunction()
+
+foreach(kind IN ITEMS plain torch)
+  add_library(tessera_headers_${kind} OBJECT)
+  target_link_libraries(tessera_headers_${kind} PRIVATE tessera_warnings)
+  target_include_directories(tessera_headers_${kind} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+endforeach()
+tessera_use_torch_pch(tessera_headers_torch tessera_torch)
+
+file(GLOB_RECURSE headers CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR}
+  ${PROJECT_SOURCE_DIR}/include/tessera/*.hpp ${PROJECT_SOURCE_DIR}/src/*.hpp)
+foreach(header IN LISTS headers)
+  string(REGEX REPLACE "^(include/tessera|src)/([a-z_]+)/.*$" "\\2" module ${header})
+  # CUDA's headers are there only in a build for CUDA.
+  file(STRINGS ${PROJECT_SOURCE_DIR}/${header} needs_cuda REGEX "#include <(cuda|nccl|c10/cuda)")
+  if(NOT TARGET tessera_${module} OR (needs_cuda AND NOT TESSERA_CUDA))
+    continue()
+  endif()
+  tessera_links_to(tessera_${module} tessera_torch torch)
+  set(kind plain)
+  if(torch)
+    set(kind torch)
+    if(header MATCHES "^src/")
+      continue()
+    endif()
+  endif()
+  string(REGEX REPLACE "^(include|src)/" "" included ${header})
+  string(MAKE_C_IDENTIFIER ${included} name)
+  set(source ${CMAKE_CURRENT_BINARY_DIR}/headers/${name}.cpp)
+  file(CONFIGURE OUTPUT ${source} CONTENT "#include \"${included}\"\n#include \"${included}\"  // guarded\n" @ONLY)
+  target_sources(tessera_headers_${kind} PRIVATE ${source})
+  target_link_libraries(tessera_headers_${kind} PRIVATE tessera::${module})
+endforeach()
