@@ -11,7 +11,9 @@ constexpr unsigned kMostMessages = 3;
 
 herr_t collect(unsigned depth, const H5E_error2_t* error, void* text) {
   auto& joined = *static_cast<std::string*>(text);
-  if (depth < kMostMessages && error->desc != nullptr && *error->desc != '\0') {
+  const bool says_more =
+      error->desc != nullptr && *error->desc != '\0' && joined.find(error->desc) == std::string::npos;
+  if (depth < kMostMessages && says_more) {
     joined += (joined.empty() ? "" : "; ") + std::string(error->desc);
   }
   return 0;

@@ -1,9 +1,11 @@
 #include "checkpoint/flat_range.hpp"
 #include "checkpoint/state_file.hpp"
+#include "tessera/core/units.hpp"
 
 #include <mpi.h>
 
 #include <cstddef>
+#include <filesystem>
 
 namespace tessera::checkpoint {
 namespace {
@@ -32,6 +34,16 @@ h5::Properties transfer(const topology::Group& group) {
     check(H5Pset_dxpl_mpio(properties.get(), H5FD_MPIO_INDEPENDENT), "set up", "the transfer");
   }
   return properties;
+}
+
+// MPI-IO does not pass on why a write failed; most often the disk is full.
+[[noreturn]] void fail_to_write(const std::string& where, const std::string& path) {
+  const std::string reason = h5::last_error();
+  std::error_code error;
+  const auto space = std::filesystem::space(path, error);
+  const std::string free =
+      error ? "unknown space is" : core::format_bytes(static_cast<double>(space.available)) + " are";
+  core::fail("checkpoint", "cannot write {}: {}; {} free on its file system", where, reason, free);
 }
 
 }  // namespace
@@ -67,8 +79,9 @@ void StateFileWriter::write(std::size_t tensor, std::int64_t begin, std::int64_t
     check(H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr),
           "select a part of", where);
     const auto memory = own<h5::Space>(H5Screate_simple(1, &num_elements, nullptr), "shape a part of", where);
-    check(H5Dwrite(data_set.get(), type.get(), memory.get(), file_space.get(), independent_.get(), next), "write",
-          where);
+    if (H5Dwrite(data_set.get(), type.get(), memory.get(), file_space.get(), independent_.get(), next) < 0) {
+      fail_to_write(where, path_);
+    }
     next += num_elements * core::size_of(info.dtype);
   }
 }

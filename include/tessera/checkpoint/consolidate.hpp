@@ -14,7 +14,7 @@ namespace tessera::checkpoint {
 struct ConsolidateRequest {
   std::string output;                ///< a path that ends in .safetensors
   std::optional<core::DType> dtype;  ///< bf16 or fp32; none: as each weight is stored
-  std::function<void(std::int64_t done_bytes, std::int64_t total_bytes)> progress;
+  std::function<void(std::int64_t done_bytes, std::int64_t total_bytes)> progress{};
   io::FileSystem files;
 };
 

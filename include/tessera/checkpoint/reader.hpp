@@ -34,7 +34,7 @@ struct StoredTensor {
 struct VerifyOptions {
   int num_threads = 1;
   /// Called from any of the threads, one call at a time.
-  std::function<void(std::int64_t done_bytes, std::int64_t total_bytes)> progress;
+  std::function<void(std::int64_t done_bytes, std::int64_t total_bytes)> progress{};
 };
 
 /// A checkpoint directory, written by any number of ranks. Immutable and safe to share between threads.
