@@ -25,6 +25,8 @@ FileDescriptor open_for_sync(const std::string& path, int flags) {
 
 }  // namespace
 
+void detail::close_descriptor(int descriptor) noexcept { ::close(descriptor); }
+
 void write_all(int descriptor, const void* data, std::size_t size, const std::string& path) {
   const char* next = static_cast<const char*>(data);
   while (size > 0) {

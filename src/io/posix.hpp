@@ -1,7 +1,7 @@
 #pragma once
 
 #include "tessera/core/error.hpp"
-#include "tessera/core/handle.hpp"
+#include "tessera/io/random_access_file.hpp"
 
 #include <unistd.h>
 
@@ -12,8 +12,7 @@
 
 namespace tessera::io {
 
-inline void close_descriptor(int descriptor) noexcept { ::close(descriptor); }
-using FileDescriptor = core::Handle<int, close_descriptor, -1>;
+using FileDescriptor = core::Handle<int, detail::close_descriptor, -1>;
 
 /// Throws E: "[io] cannot WHAT PATH: what the system said", from errno.
 template <class E>

@@ -27,6 +27,9 @@ class Handle {
   [[nodiscard]] T get() const { return raw_; }
   explicit operator bool() const { return raw_ != Null; }
 
+  /// Gives the handle to the caller, who must destroy it: where destroying can fail, and the failure matters.
+  [[nodiscard]] T release() noexcept { return std::exchange(raw_, Null); }
+
   void reset() noexcept {
     if (raw_ != Null) {
       Destroy(std::exchange(raw_, Null));

@@ -1,0 +1,60 @@
+#include "checkpoint/hdf5.hpp"
+
+#include <bit>
+
+namespace tessera::checkpoint::h5 {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "files are little-endian and are written without conversion");
+
+constexpr unsigned kMostMessages = 3;
+
+herr_t collect(unsigned depth, const H5E_error2_t* error, void* text) {
+  auto& joined = *static_cast<std::string*>(text);
+  const bool says_more =
+      error->desc != nullptr && *error->desc != '\0' && joined.find(error->desc) == std::string::npos;
+  if (depth < kMostMessages && says_more) {
+    joined += (joined.empty() ? "" : "; ") + std::string(error->desc);
+  }
+  return 0;
+}
+
+Type make_bfloat16() {
+  const std::string where = "the bfloat16 type";
+  auto type = own<Type>(H5Tcopy(H5T_IEEE_F32LE), "make", where);
+  // The fields must fit at every step, so the size shrinks after them.
+  check(H5Tset_fields(type.get(), 15, 7, 8, 0, 7), "set the fields of", where);
+  check(H5Tset_precision(type.get(), 16), "set the precision of", where);
+  check(H5Tset_size(type.get(), 2), "set the size of", where);
+  check(H5Tset_ebias(type.get(), 127), "set the bias of", where);
+  return type;
+}
+
+}  // namespace
+
+std::string last_error() {
+  std::string text;
+  H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, collect, &text);
+  return text.empty() ? "HDF5 gives no reason" : text;
+}
+
+QuietErrors::QuietErrors() {
+  H5Eget_auto2(H5E_DEFAULT, &function_, &data_);
+  H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+}
+
+QuietErrors::~QuietErrors() { H5Eset_auto2(H5E_DEFAULT, function_, data_); }
+
+Type make_type(core::DType dtype) {
+  switch (dtype) {
+    case core::DType::kFloat32:
+      return own<Type>(H5Tcopy(H5T_IEEE_F32LE), "make", "the fp32 type");
+    case core::DType::kBFloat16:
+      return make_bfloat16();
+    case core::DType::kFloat16:
+      break;
+  }
+  core::fail("checkpoint", "checkpoints hold fp32 and bf16, not {}", core::name_of(dtype));
+}
+
+}  // namespace tessera::checkpoint::h5

@@ -1,0 +1,34 @@
+#pragma once
+
+#include "tessera/state/run_state.hpp"
+
+namespace tessera::checkpoint {
+
+/// Calls visit(name, field) for every field of RunState: the one list from which JSON and HDF5 attributes are made.
+/// State is RunState or const RunState.
+template <class State, class Visitor>
+void visit_run_state(State& run, Visitor&& visit) {
+  visit("epoch", run.epoch);
+  visit("step_in_epoch", run.step_in_epoch);
+  visit("global_step", run.global_step);
+  visit("optimizer_step", run.optimizer_step);
+  visit("skipped_steps", run.skipped_steps);
+  visit("seed", run.seed);
+  visit("effective_batch", run.effective_batch);
+  visit("dataset_size", run.dataset_size);
+  visit("steps_per_epoch", run.steps_per_epoch);
+  visit("total_steps", run.total_steps);
+  visit("warmup_steps", run.warmup_steps);
+  visit("peak_lr", run.peak_lr);
+  visit("min_lr", run.min_lr);
+  visit("best_accuracy", run.best_accuracy);
+  visit("world_size", run.world_size);
+  visit("zero_stage", run.zero_stage);
+  visit("num_classes", run.num_classes);
+  visit("dataset", run.dataset);
+  visit("input_size", run.input_size);
+  visit("patch_size", run.patch_size);
+  visit("model_config_json", run.model_config_json);
+}
+
+}  // namespace tessera::checkpoint

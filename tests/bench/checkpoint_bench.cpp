@@ -1,0 +1,155 @@
+// Write and read rates of checkpoints beside those of plain files with the same bytes, in the same run.
+//   mpirun -np 2 checkpoint_bench DIRECTORY [BYTES_PER_RANK=1GiB] [ROUNDS=5]
+// Every rank holds an equal part of 48 tensors of equal size, as ZeRO's shards do. Plain writing is each rank's pwrite
+// of its part to one shared file, and fsync: what the disk gives. Medians over the rounds; the first round is a
+// warm-up.
+#include "tessera/checkpoint/reader.hpp"
+#include "tessera/checkpoint/restore.hpp"
+#include "tessera/checkpoint/save.hpp"
+#include "tessera/core/error.hpp"
+#include "tessera/core/units.hpp"
+#include "tessera/io/file_system.hpp"
+#include "tessera/topology/session.hpp"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <numeric>
+#include <string>
+#include <vector>
+
+namespace {
+
+using namespace tessera;
+using Clock = std::chrono::steady_clock;
+
+constexpr std::int64_t kColumns = 4096;
+constexpr int kTensors = 48;
+
+struct Bench {
+  const topology::Group& world;
+  std::string directory;
+  std::vector<float> values;  // this rank's, of all tensors
+  state::StateDescription state;
+
+  [[nodiscard]] double total_bytes() const { return static_cast<double>(values.size() * sizeof(float)) * world.size(); }
+
+  void describe(std::int64_t bytes_per_rank) {
+    const std::int64_t rows_per_rank = std::max<std::int64_t>(bytes_per_rank / (kTensors * kColumns * 4), 1);
+    const std::int64_t rows = rows_per_rank * world.size();
+    const std::int64_t mine = rows_per_rank * kColumns;
+    values.resize(static_cast<std::size_t>(mine * kTensors));
+    std::iota(values.begin(), values.end(), static_cast<float>(world.rank()));
+    for (int i = 0; i < kTensors; ++i) {
+      const state::TensorInfo tensor{
+          fmt::format("layers.{}.weight", i), state::Component::kMaster, core::DType::kFloat32, {rows, kColumns}};
+      state.tensors.push_back(tensor);
+      state.mine.push_back({tensor.parameter, tensor.component, tensor.dtype, tensor.shape, world.rank() * mine,
+                            (world.rank() + 1) * mine, values.data() + i * mine});
+    }
+  }
+
+  void write_plain() const {
+    const std::string path = directory + "/plain";
+    const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    const auto* next = reinterpret_cast<const char*>(values.data());
+    const std::size_t size = values.size() * sizeof(float);
+    const auto begin = static_cast<off_t>(size) * world.rank();
+    for (std::size_t done = 0; done < size;) {
+      const auto written =
+          ::pwrite(file, next + done, std::min<std::size_t>(size - done, 16U << 20U), begin + static_cast<off_t>(done));
+      core::require(written > 0, "bench", "cannot write {}", path);
+      done += static_cast<std::size_t>(written);
+    }
+    core::require(::fsync(file) == 0, "bench", "cannot sync {}", path);
+    ::close(file);
+  }
+
+  void save() const {
+    checkpoint::SaveRequest request;
+    request.run_dir = directory;
+    request.name = "bench";
+    request.state = state;
+    request.group = world;
+    checkpoint::save(request);
+  }
+
+  void remove() const {
+    world.barrier();
+    if (world.rank() == 0) {
+      const io::FileSystem files;
+      files.remove_all(directory + "/plain");
+      files.remove_all(directory + "/checkpoint-bench");
+      ::sync();
+    }
+    world.barrier();
+  }
+
+  template <class Work>
+  double seconds(Work work) const {
+    world.barrier();
+    const auto start = Clock::now();
+    work();
+    std::array<double, 1> slowest{std::chrono::duration<double>(Clock::now() - start).count()};
+    world.max(slowest);
+    return slowest[0];
+  }
+};
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
+void report(const char* what, double bytes, const std::vector<double>& seconds, double reference) {
+  const double rate = bytes / median(seconds) / 1e9;
+  std::printf("%-28s %6.2f GB/s   (%.2f s, %.2f to %.2f)   %5.1f%% of plain\n", what, rate, median(seconds),
+              *std::min_element(seconds.begin(), seconds.end()), *std::max_element(seconds.begin(), seconds.end()),
+              100 * rate / reference);
+}
+
+void run(const topology::Group& world, const std::string& directory, std::int64_t bytes_per_rank, int rounds) {
+  Bench bench{world, directory, {}, {}};
+  bench.describe(bytes_per_rank);
+  std::vector<double> plain;
+  std::vector<double> saved;
+  std::vector<double> restored;
+  for (int round = 0; round <= rounds; ++round) {
+    bench.remove();
+    const double plain_seconds = bench.seconds([&] { bench.write_plain(); });
+    bench.remove();
+    const double save_seconds = bench.seconds([&] { bench.save(); });
+    const double restore_seconds =
+        bench.seconds([&] { checkpoint::restore(directory + "/checkpoint-bench", bench.state, world, {}); });
+    if (round > 0) {
+      plain.push_back(plain_seconds);
+      saved.push_back(save_seconds);
+      restored.push_back(restore_seconds);
+    }
+  }
+  bench.remove();
+  if (world.rank() == 0) {
+    const double reference = bench.total_bytes() / median(plain) / 1e9;
+    std::printf("%d ranks, %s in all\n", world.size(), core::format_bytes(bench.total_bytes()).c_str());
+    report("plain parallel write", bench.total_bytes(), plain, reference);
+    report("save", bench.total_bytes(), saved, reference);
+    report("restore (page cache)", bench.total_bytes(), restored, reference);
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: checkpoint_bench DIRECTORY [BYTES_PER_RANK] [ROUNDS]\n");
+    return 2;
+  }
+  const topology::Session session;
+  run(session.world(), argv[1], core::parse_bytes(argc > 2 ? argv[2] : "1GiB"), argc > 3 ? std::stoi(argv[3]) : 5);
+  return 0;
+}
