@@ -17,8 +17,8 @@ struct ImageTransform {
   std::array<float, 3> std{};
 };
 
-/// Resamples with Pillow's antialiased bicubic filter (a = -0.5; two passes, each rounded to 8 bits, with its 22-bit
-/// fixed-point coefficients: the bytes are Pillow's own), then (byte / 255 - mean) / std into out_B3SS (fp32 or bf16,
+/// Resamples with Pillow's antialiased bicubic filter (a = -0.5; the horizontal pass, then the vertical one, each rounded
+/// to 8 bits, with its 22-bit fixed-point coefficients: the bytes are those of Pillow 12), then (byte / 255 - mean) / std into out_B3SS (fp32 or bf16,
 /// contiguous). Both implementations give the same bits.
 ///
 /// `packed` is a 1-D uint8 tensor and `views` a 1-D uint8 tensor that holds B ImageView structs. For cpu:: all lie in

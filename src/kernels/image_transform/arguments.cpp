@@ -1,21 +1,17 @@
 #include "kernels/image_transform/arguments.hpp"
 
+#include "kernels/checks.hpp"
 #include "tessera/core/error.hpp"
 
 #include <ATen/ATen.h>
 
 #include <cstring>
 
-namespace tessera::kernels {
+namespace tessera::kernels::image_transform {
 
 namespace {
 
 constexpr std::int64_t kViewBytes = sizeof(ImageView);
-
-bool is_flat_bytes(const at::Tensor& tensor, c10::DeviceType device) {
-  return tensor.scalar_type() == at::kByte && tensor.dim() == 1 && tensor.is_contiguous() &&
-         tensor.device().type() == device;
-}
 
 /// Whether the box becomes something that the window fits into, at a reduction that the taps allow.
 bool axis_fits(std::int64_t box, std::int64_t resized, std::int64_t window, std::int64_t output_size) {
@@ -41,18 +37,19 @@ ImageView view_at(const at::Tensor& views, std::int64_t index) {
   return view;
 }
 
-void check_transform(const at::Tensor& packed, const at::Tensor& views, const ImageTransform& transform,
-                     const at::Tensor& out_B3SS, c10::DeviceType device) {
-  core::require(is_flat_bytes(packed, device) && is_flat_bytes(views, device) && views.numel() % kViewBytes == 0,
-                "kernels", "transform_images wants flat uint8 tensors of bytes and of views on {}",
-                c10::DeviceTypeName(device));
-  const std::int64_t num_images = views.numel() / kViewBytes;
-  const std::int64_t size = transform.output_size;
-  const bool right_type = out_B3SS.scalar_type() == at::kFloat || out_B3SS.scalar_type() == at::kBFloat16;
-  core::require(size > 0 && right_type && out_B3SS.device().type() == device && out_B3SS.is_contiguous() &&
-                    out_B3SS.sizes() == at::IntArrayRef({num_images, 3, size, size}),
-                "kernels", "transform_images of {} views to {} pixels writes no {} tensor of {} elements", num_images,
-                size, c10::toString(out_B3SS.scalar_type()), out_B3SS.numel());
+void check(const at::Tensor& packed, const at::Tensor& views, const ImageTransform& transform,
+           const at::Tensor& out_B3SS, c10::DeviceType device) {
+  core::require(out_B3SS.device().type() == device, "kernels", "transform_images: the output is on {}, expected {}",
+                out_B3SS.device().str(), c10::DeviceTypeName(device, /*lower_case=*/true));
+  Check("transform_images", "packed", packed).has_type(at::kByte).has_dim(1).is_contiguous().is_on(out_B3SS.device());
+  Check("transform_images", "views", views).has_type(at::kByte).has_dim(1).is_contiguous().is_on(out_B3SS.device());
+  core::require(views.numel() % kViewBytes == 0 && transform.output_size > 0, "kernels",
+                "transform_images: no views of {} bytes in {}, or no output of {} pixels", kViewBytes, views.numel(),
+                transform.output_size);
+  Check("transform_images", "out", out_B3SS)
+      .is_float()
+      .has_shape({views.numel() / kViewBytes, 3, transform.output_size, transform.output_size})
+      .is_contiguous();
 }
 
 void check_views(const at::Tensor& packed, const at::Tensor& views, const ImageTransform& transform) {
@@ -67,4 +64,4 @@ void check_views(const at::Tensor& packed, const at::Tensor& views, const ImageT
   }
 }
 
-}  // namespace tessera::kernels
+}  // namespace tessera::kernels::image_transform

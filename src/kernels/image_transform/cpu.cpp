@@ -1,6 +1,5 @@
 #include "kernels/image_transform/arguments.hpp"
 #include "kernels/image_transform/resample.hpp"
-#include "tessera/core/error.hpp"
 #include "tessera/kernels/image_transform.hpp"
 
 #include <ATen/ATen.h>
@@ -34,10 +33,10 @@ void transform_all(const std::uint8_t* packed, const at::Tensor& views, const Im
   const auto size = static_cast<std::int32_t>(transform.output_size);
   const std::int64_t plane = transform.output_size * transform.output_size;
   const Table<T> table = make_table<T>(transform);
-  resample::Resampler resampler(size);
+  image_transform::Resampler resampler(size);
   const std::int64_t num_images = views.numel() / static_cast<std::int64_t>(sizeof(ImageView));
   for (std::int64_t image = 0; image < num_images; ++image, out += 3 * plane) {
-    const ImageView view = view_at(views, image);
+    const ImageView view = image_transform::view_at(views, image);
     resampler.begin(packed, view);
     for (std::int32_t y = 0; y < size; ++y) {
       const std::uint8_t* row = nullptr;
@@ -61,8 +60,8 @@ namespace cpu {
 
 void transform_images(const at::Tensor& packed, const at::Tensor& views, const ImageTransform& transform,
                       at::Tensor& out_B3SS) {
-  check_transform(packed, views, transform, out_B3SS, c10::kCPU);
-  check_views(packed, views, transform);
+  image_transform::check(packed, views, transform, out_B3SS, c10::kCPU);
+  image_transform::check_views(packed, views, transform);
   const std::uint8_t* bytes = packed.const_data_ptr<std::uint8_t>();
   if (out_B3SS.scalar_type() == at::kFloat) {
     transform_all(bytes, views, transform, out_B3SS.mutable_data_ptr<float>());

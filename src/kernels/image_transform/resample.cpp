@@ -13,7 +13,7 @@
 #define TESSERA_VECTOR_CLONES
 #endif
 
-namespace tessera::kernels::resample {
+namespace tessera::kernels::image_transform {
 
 namespace {
 
@@ -165,4 +165,4 @@ void Resampler::resample_strip(const std::uint8_t* image, const ImageView& view,
   }
 }
 
-}  // namespace tessera::kernels::resample
+}  // namespace tessera::kernels::image_transform

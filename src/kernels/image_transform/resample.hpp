@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace tessera::kernels::resample {
+namespace tessera::kernels::image_transform {
 
 /// The taps of a run of neighbouring output pixels of one axis.
 struct TapTable {
@@ -47,4 +47,4 @@ class Resampler {
   std::vector<std::uint8_t> line_;
 };
 
-}  // namespace tessera::kernels::resample
+}  // namespace tessera::kernels::image_transform

@@ -9,7 +9,7 @@
 // same operations in the same order, so that both give Pillow's coefficients to the last bit. Whoever includes this is
 // compiled without contraction of multiply and add (-ffp-contract=off, --fmad=false).
 
-namespace tessera::kernels::resample {
+namespace tessera::kernels::image_transform {
 
 inline constexpr int kFractionBits = 22;
 inline constexpr std::int32_t kOne = std::int32_t{1} << kFractionBits;
@@ -86,4 +86,4 @@ TESSERA_HOST_DEVICE inline std::int32_t to_byte(std::int32_t sum) {
   return value < 0 ? 0 : (value > 255 ? 255 : value);
 }
 
-}  // namespace tessera::kernels::resample
+}  // namespace tessera::kernels::image_transform
