@@ -11,6 +11,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <utility>
 
@@ -37,9 +38,16 @@ struct Slot {
   Plan plan;
   PackedBatch packed;
   at::Tensor labels_B;
-  at::Tensor images_B3SS;
+  at::Tensor images_B3SS;  ///< of the CPU: shared with the batch that was handed out
   c10::Event copied;
 };
+
+/// Whether nobody but its owner holds the tensor, so that its memory may be written again.
+bool is_alone(const at::Tensor& tensor) {
+  const bool alone = tensor.use_count() == 1 && tensor.storage().use_count() == 1;
+  std::atomic_thread_fence(std::memory_order_acquire);  // whoever let go of it had read it before
+  return alone;
+}
 
 void require_reduction(const kernels::ImageView& view, const std::string& name) {
   core::require(view.crop_height <= std::int64_t{kernels::kMaxReduction} * view.resized_height &&
@@ -74,7 +82,7 @@ class Loader::Impl {
       return std::nullopt;
     }
     Slot& slot = slot_at(index);
-    Batch batch = on_cpu() ? Batch{std::move(slot.images_B3SS), std::move(slot.labels_B), {}, {}, 0} : to_device(slot);
+    Batch batch = on_cpu() ? Batch{slot.images_B3SS, std::move(slot.labels_B), {}, {}, 0} : to_device(slot);
     batch.indices = std::move(slot.plan.indices);
     batch.step = slot.plan.step;
     batch.micro_step = slot.plan.micro_step;
@@ -118,7 +126,10 @@ class Loader::Impl {
       *label++ = dataset_.label(index);
     }
     if (on_cpu()) {
-      slot.images_B3SS = empty_images(num_images);
+      // Fresh memory costs the kernel as much time to clear as the transform takes.
+      if (!slot.images_B3SS.defined() || slot.images_B3SS.size(0) != num_images || !is_alone(slot.images_B3SS)) {
+        slot.images_B3SS = empty_images(num_images);
+      }
       transform(slot.packed.whole(), slot.packed.views_bytes(), slot.images_B3SS);
     }
   }
