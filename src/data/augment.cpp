@@ -77,8 +77,7 @@ bool random_flip(const SampleKey& key) { return scale_to(draw(key, kFlipDraw).va
 
 kernels::ImageView training_view(const DecodedImage& image, const Recipe& recipe, std::int32_t size,
                                  const SampleKey& key) {
-  kernels::ImageView view =
-      view_of(image, random_resized_crop(image.height, image.width, recipe.min_crop_area, key));
+  kernels::ImageView view = view_of(image, random_resized_crop(image.height, image.width, recipe.min_crop_area, key));
   view.resized_height = size;
   view.resized_width = size;
   view.flip = random_flip(key) ? 1 : 0;

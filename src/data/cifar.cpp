@@ -75,8 +75,9 @@ Files read_files(const CifarLayout& layout, const fs::path& path, const std::vec
   if (fs::is_regular_file(path / layout.archive)) {
     return read_archive(path / layout.archive, wanted, layout.names_file);
   }
-  core::fail<core::UserError>("data", "{} has neither {} nor {} nor {}; --data_path wants the binary version", path.string(),
-                              wanted.front(), (fs::path(layout.folder) / wanted.front()).string(), layout.archive);
+  core::fail<core::UserError>("data", "{} has neither {} nor {} nor {}; --data_path wants the binary version",
+                              path.string(), wanted.front(), (fs::path(layout.folder) / wanted.front()).string(),
+                              layout.archive);
 }
 
 std::vector<std::string> class_names(const CifarLayout& layout, const Files& files) {

@@ -7,19 +7,20 @@
 #include <string>
 #include <vector>
 
-// The kinds of data set that open_dataset chooses from. Each throws core::UserError for whatever is wrong with its files.
+// The kinds of data set that open_dataset chooses from. Each throws core::UserError for whatever is wrong with its
+// files.
 
 namespace tessera::data {
 
 /// The two CIFARs in their binary version: records of one or two label bytes and 3072 of pixels.
 struct CifarLayout {
-  std::string archive;                   ///< the name under which the archive is published
-  std::string folder;                    ///< what it unpacks to
+  std::string archive;  ///< the name under which the archive is published
+  std::string folder;   ///< what it unpacks to
   std::vector<std::string> train_files;
   std::string test_file;
-  std::string names_file;                ///< a line a class
+  std::string names_file;  ///< a line a class
   std::int64_t num_classes = 0;
-  std::int64_t label_bytes = 1;          ///< per record; the last one is the label
+  std::int64_t label_bytes = 1;  ///< per record; the last one is the label
 };
 
 CifarLayout cifar10_layout();

@@ -31,8 +31,10 @@ fs::path find_file(const fs::path& path, const std::string& name) {
       }
     }
   }
-  core::fail<core::UserError>("data", "{} has neither {} nor {}.gz, nor have its sub-folders raw, FashionMNIST/raw and "
-                              "MNIST/raw", path.string(), name, name);
+  core::fail<core::UserError>("data",
+                              "{} has neither {} nor {}.gz, nor have its sub-folders raw, FashionMNIST/raw and "
+                              "MNIST/raw",
+                              path.string(), name, name);
 }
 
 struct IdxArray {
@@ -44,10 +46,11 @@ IdxArray read_idx(const fs::path& path, std::size_t num_dims) {
   GzipFile file(path);
   std::array<std::uint8_t, 4> word{};
   file.read(word, "its header");
-  core::require<core::UserError>(word[0] == 0 && word[1] == 0 && word[2] == kUnsignedByte && word[3] == num_dims, "data",
-                                 "{} does not begin as an IDX file of bytes in {} dimensions: magic {:02x}{:02x}{:02x}{:02x}, "
-                                 "expected 000008{:02x}",
-                                 path.string(), num_dims, word[0], word[1], word[2], word[3], num_dims);
+  core::require<core::UserError>(
+      word[0] == 0 && word[1] == 0 && word[2] == kUnsignedByte && word[3] == num_dims, "data",
+      "{} does not begin as an IDX file of bytes in {} dimensions: magic {:02x}{:02x}{:02x}{:02x}, "
+      "expected 000008{:02x}",
+      path.string(), num_dims, word[0], word[1], word[2], word[3], num_dims);
   IdxArray array;
   std::int64_t num_bytes = 1;
   for (std::size_t dim = 0; dim < num_dims; ++dim) {
@@ -76,10 +79,9 @@ std::unique_ptr<Dataset> open_idx(const fs::path& path, Split split) {
   core::require<core::UserError>(pixels.shape[0] == labels.shape[0], "data", "{} has {} images and {} has {} labels",
                                  image_path.string(), pixels.shape[0], label_path.string(), labels.shape[0]);
   constexpr std::int64_t kMostPixels = 1U << 14U;  // a side
-  core::require<core::UserError>(pixels.shape[1] > 0 && pixels.shape[2] > 0 && pixels.shape[1] <= kMostPixels &&
-                                     pixels.shape[2] <= kMostPixels,
-                                 "data", "{} holds images of {}x{} pixels", image_path.string(), pixels.shape[1],
-                                 pixels.shape[2]);
+  core::require<core::UserError>(
+      pixels.shape[1] > 0 && pixels.shape[2] > 0 && pixels.shape[1] <= kMostPixels && pixels.shape[2] <= kMostPixels,
+      "data", "{} holds images of {}x{} pixels", image_path.string(), pixels.shape[1], pixels.shape[2]);
   MemoryImages images{.source = image_path.string(),
                       .height = static_cast<std::int32_t>(pixels.shape[1]),
                       .width = static_cast<std::int32_t>(pixels.shape[2]),

@@ -16,10 +16,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // ImageNet's figures and preparation, as in the reference pipeline.
-constexpr Recipe kRecipe{.mean = {0.485F, 0.456F, 0.406F},
-                         .std = {0.229F, 0.224F, 0.225F},
-                         .min_crop_area = 0.08,
-                         .eval_crop_share = 0.875};
+constexpr Recipe kRecipe{
+    .mean = {0.485F, 0.456F, 0.406F}, .std = {0.229F, 0.224F, 0.225F}, .min_crop_area = 0.08, .eval_crop_share = 0.875};
 
 /// What torchvision takes for an image by its name, and of these, what can be read here.
 constexpr std::string_view kReadable[] = {".jpg", ".jpeg", ".png"};

@@ -118,9 +118,8 @@ class Loader::Impl {
     for (const std::int64_t index : slot.plan.indices) {
       const DecodedImage image = dataset_.decode(index, scratch);
       const kernels::ImageView view =
-          slot.plan.augmented
-              ? training_view(image, dataset_.recipe(), size, {spec_.seed, slot.plan.step.epoch, index})
-              : evaluation_view(image, dataset_.recipe(), size);
+          slot.plan.augmented ? training_view(image, dataset_.recipe(), size, {spec_.seed, slot.plan.step.epoch, index})
+                              : evaluation_view(image, dataset_.recipe(), size);
       require_reduction(view, dataset_.name(index));
       slot.packed.add(image.bytes.data(), view);
       *label++ = dataset_.label(index);
@@ -171,10 +170,10 @@ Loader make_training_loader(const Dataset& dataset, const kernels::Ops& ops, con
                                                                         .seed = spec.seed});
   const auto planner = [sampler, start, num_micro_steps = spec.accum_iter](std::int64_t number) {
     const std::int64_t steps = start.step + number / num_micro_steps;
-    Plan plan{.indices = {},
-              .step = {.epoch = start.epoch + steps / sampler->steps_per_epoch(),
-                       .step = steps % sampler->steps_per_epoch()},
-              .micro_step = number % num_micro_steps};
+    Plan plan{
+        .indices = {},
+        .step = {.epoch = start.epoch + steps / sampler->steps_per_epoch(), .step = steps % sampler->steps_per_epoch()},
+        .micro_step = number % num_micro_steps};
     plan.indices = sampler->indices(plan.step, plan.micro_step);
     return plan;
   };

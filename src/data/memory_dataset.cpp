@@ -7,9 +7,10 @@ namespace tessera::data {
 MemoryDataset::MemoryDataset(MemoryImages images) : images_(std::move(images)) {
   core::require<core::UserError>(size() > 0, "data", "{} holds no images", images_.source);
   for (std::int64_t i = 0; i < size(); ++i) {
-    core::require<core::UserError>(label(i) < num_classes(), "data",
-                                   "label {} of image {} of {} is out of range: there are {} classes; is --dataset right?",
-                                   label(i), i, images_.source, num_classes());
+    core::require<core::UserError>(
+        label(i) < num_classes(), "data",
+        "label {} of image {} of {} is out of range: there are {} classes; is --dataset right?", label(i), i,
+        images_.source, num_classes());
   }
 }
 
@@ -24,7 +25,9 @@ DecodedImage MemoryDataset::decode(std::int64_t index, std::vector<std::uint8_t>
           .planar = true};
 }
 
-std::string MemoryDataset::name(std::int64_t index) const { return fmt::format("image {} of {}", index, images_.source); }
+std::string MemoryDataset::name(std::int64_t index) const {
+  return fmt::format("image {} of {}", index, images_.source);
+}
 
 std::vector<std::string> numbered_classes(std::int64_t count) {
   std::vector<std::string> names;

@@ -47,7 +47,8 @@ void PackedBatch::reserve(std::int64_t num_bytes) {
     return;
   }
   const std::int64_t grown = memory_.defined() ? memory_.numel() + memory_.numel() / 2 : 0;
-  at::Tensor bigger = at::empty({std::max(num_bytes, grown)}, at::TensorOptions().dtype(at::kByte).pinned_memory(pinned_));
+  at::Tensor bigger =
+      at::empty({std::max(num_bytes, grown)}, at::TensorOptions().dtype(at::kByte).pinned_memory(pinned_));
   if (used_ > 0) {
     std::memcpy(bigger.mutable_data_ptr<std::uint8_t>(), memory_.const_data_ptr<std::uint8_t>(),
                 static_cast<std::size_t>(used_));

@@ -55,9 +55,8 @@ void Prefetcher::run() {
     std::int64_t piece = 0;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [&] {
-        return stopping_ || next_in_ == spec_.num_pieces || next_in_ < next_out_ + spec_.num_slots;
-      });
+      changed_.wait(
+          lock, [&] { return stopping_ || next_in_ == spec_.num_pieces || next_in_ < next_out_ + spec_.num_slots; });
       if (stopping_ || next_in_ == spec_.num_pieces) {
         return;
       }

@@ -31,8 +31,6 @@ constexpr std::uint32_t scale_to(std::uint32_t word, std::uint32_t limit) {
 }
 
 /// A word, uniform over all of them, as a number in [low, high).
-constexpr double scale_to(std::uint32_t word, double low, double high) {
-  return low + (high - low) * (word * 0x1p-32);
-}
+constexpr double scale_to(std::uint32_t word, double low, double high) { return low + (high - low) * (word * 0x1p-32); }
 
 }  // namespace tessera::data

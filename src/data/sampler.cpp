@@ -22,10 +22,10 @@ std::vector<std::int64_t> epoch_order(std::int64_t size, std::uint64_t seed, std
 }
 
 TrainSampler::TrainSampler(const SamplerSpec& spec) : spec_(spec) {
-  core::require(spec.batch_size > 0 && spec.accum_iter > 0 && spec.world > 0 && spec.rank >= 0 &&
-                    spec.rank < spec.world,
-                "data", "no sampler for rank {} of {}, batch size {}, {} micro-steps", spec.rank, spec.world,
-                spec.batch_size, spec.accum_iter);
+  core::require(
+      spec.batch_size > 0 && spec.accum_iter > 0 && spec.world > 0 && spec.rank >= 0 && spec.rank < spec.world, "data",
+      "no sampler for rank {} of {}, batch size {}, {} micro-steps", spec.rank, spec.world, spec.batch_size,
+      spec.accum_iter);
   core::require<core::UserError>(
       steps_per_epoch() > 0, "data",
       "one optimizer step takes {} images (batch_size {} x accum_iter {} x {} ranks) and the training set has {}; "
@@ -37,15 +37,16 @@ TrainSampler::Order TrainSampler::order(std::int64_t epoch) const {
   // Workers are at most on two epochs at a time, either side of a boundary.
   constexpr std::size_t kKept = 2;
   const std::lock_guard lock(mutex_);
-  const auto found = std::find_if(recent_.begin(), recent_.end(), [&](const auto& entry) { return entry.first == epoch; });
+  const auto found =
+      std::find_if(recent_.begin(), recent_.end(), [&](const auto& entry) { return entry.first == epoch; });
   if (found != recent_.end()) {
     return found->second;
   }
   if (recent_.size() == kKept) {
     recent_.erase(recent_.begin());
   }
-  recent_.emplace_back(epoch, std::make_shared<std::vector<std::int64_t>>(
-                                  epoch_order(spec_.dataset_size, spec_.seed, epoch)));
+  recent_.emplace_back(epoch,
+                       std::make_shared<std::vector<std::int64_t>>(epoch_order(spec_.dataset_size, spec_.seed, epoch)));
   return recent_.back().second;
 }
 
@@ -55,8 +56,8 @@ std::vector<std::int64_t> TrainSampler::indices(Cursor step, std::int64_t micro_
                 "data", "no micro-step {} of step {} of epoch {}: an epoch has {} steps of {}", micro_step, step.step,
                 step.epoch, steps_per_epoch(), spec_.accum_iter);
   const Order whole = order(step.epoch);
-  const std::int64_t first = step.step * spec_.effective_batch() +
-                             (micro_step * spec_.world + spec_.rank) * spec_.batch_size;
+  const std::int64_t first =
+      step.step * spec_.effective_batch() + (micro_step * spec_.world + spec_.rank) * spec_.batch_size;
   return {whole->begin() + first, whole->begin() + first + spec_.batch_size};
 }
 

@@ -69,9 +69,9 @@ std::optional<TarReader::Entry> TarReader::next() {
     return std::nullopt;
   }
   const std::optional<std::int64_t> size = octal(header, kSize);
-  core::require<core::UserError>(found == kBlock && checksum_fits(header) && size.has_value(), "data",
-                                 "{} is corrupt, or no tar archive: a header's checksum does not fit; download it again",
-                                 file_.path().string());
+  core::require<core::UserError>(
+      found == kBlock && checksum_fits(header) && size.has_value(), "data",
+      "{} is corrupt, or no tar archive: a header's checksum does not fit; download it again", file_.path().string());
   const std::string_view prefix = text(header, kMagic) == "ustar" ? text(header, kPrefix) : std::string_view();
   const char type = static_cast<char>(header[kType.offset]);
   entry_.name = prefix.empty() ? std::string() : std::string(prefix) + "/";

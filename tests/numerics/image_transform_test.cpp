@@ -154,7 +154,8 @@ TEST_P(ImageTransformOn, GivesTorchvisionsBytesOfLargeAndNarrowImages) {
     view.resized_height = view.resized_width = size;
     const auto pixels =
         formula_image(static_cast<std::size_t>(view.height) * static_cast<std::size_t>(view.width * view.channels));
-    const at::Tensor out_B3SS = run(device(), bytes_tensor(pixels.data(), pixels.size()), {view}, plain_transform(size));
+    const at::Tensor out_B3SS =
+        run(device(), bytes_tensor(pixels.data(), pixels.size()), {view}, plain_transform(size));
     const at::Tensor bytes = out_B3SS[0].permute({1, 2, 0}).mul(255).round().to(at::kByte).contiguous();
     EXPECT_EQ(crc32(0, bytes.const_data_ptr<std::uint8_t>(), static_cast<unsigned>(bytes.numel())), crc);
     ++num_cases;
@@ -236,8 +237,8 @@ TEST(ImageTransform, AnImageDoesNotDependOnItsNeighbours) {
 
 TEST(ImageTransform, RefusesViewsThatDoNotFit) {
   const at::Tensor packed = at::zeros({3 * 8 * 8}, at::kByte);
-  const ImageView good{.height = 8, .width = 8, .crop_height = 8, .crop_width = 8, .resized_height = 4,
-                       .resized_width = 4};
+  const ImageView good{
+      .height = 8, .width = 8, .crop_height = 8, .crop_width = 8, .resized_height = 4, .resized_width = 4};
   EXPECT_NO_THROW(run(c10::kCPU, packed, {good}, plain_transform(4)));
   std::vector<ImageView> bad(8, good);
   bad[0].offset = 1;
@@ -251,8 +252,13 @@ TEST(ImageTransform, RefusesViewsThatDoNotFit) {
   for (const ImageView& view : bad) {
     EXPECT_THROW(run(c10::kCPU, packed, {good, view}, plain_transform(4)), core::Error);
   }
-  const ImageView wide{.height = 1, .width = 4004, .channels = 1, .crop_height = 1, .crop_width = 4001,
-                       .resized_height = 4, .resized_width = 4};
+  const ImageView wide{.height = 1,
+                       .width = 4004,
+                       .channels = 1,
+                       .crop_height = 1,
+                       .crop_width = 4001,
+                       .resized_height = 4,
+                       .resized_width = 4};
   EXPECT_THROW(run(c10::kCPU, at::zeros({4004}, at::kByte), {wide}, plain_transform(4)), core::Error);
   at::Tensor wrong = at::empty({1, 3, 5, 5});
   EXPECT_THROW(cpu::transform_images(packed, views_tensor({good}), plain_transform(4), wrong), core::Error);

@@ -24,7 +24,7 @@ struct DecodedImage {
 
 /// How the images of a data set are prepared: the reference pipeline's figures for it.
 struct Recipe {
-  std::array<float, 3> mean{};   ///< in units of [0, 1]
+  std::array<float, 3> mean{};  ///< in units of [0, 1]
   std::array<float, 3> std{};
   double min_crop_area = 0.2;    ///< of the image: RandomResizedCrop's scale is (this, 1)
   double eval_crop_share = 1.0;  ///< evaluation: shorter side resized to int(input_size / this), centre cut out

@@ -23,9 +23,9 @@ struct LoaderSpec {
   int rank = 0;
   int world = 1;
   std::uint64_t seed = 0;
-  std::int64_t input_size = 224;  ///< S
-  std::int64_t num_workers = 4;   ///< threads; 0: next() does their work
-  std::int64_t prefetch = 0;      ///< micro-batches made ahead; 0: two more than there are workers
+  std::int64_t input_size = 224;        ///< S
+  std::int64_t num_workers = 4;         ///< threads; 0: next() does their work
+  std::int64_t prefetch = 0;            ///< micro-batches made ahead; 0: two more than there are workers
   c10::ScalarType dtype = c10::kFloat;  ///< of the images: kFloat or kBFloat16
   c10::Device device = c10::kCPU;
 };

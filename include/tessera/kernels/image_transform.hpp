@@ -17,9 +17,9 @@ struct ImageTransform {
   std::array<float, 3> std{};
 };
 
-/// Resamples with Pillow's antialiased bicubic filter (a = -0.5; the horizontal pass, then the vertical one, each rounded
-/// to 8 bits, with its 22-bit fixed-point coefficients: the bytes are those of Pillow 12), then (byte / 255 - mean) / std into out_B3SS (fp32 or bf16,
-/// contiguous). Both implementations give the same bits.
+/// Resamples with Pillow's antialiased bicubic filter (a = -0.5; the horizontal pass, then the vertical one, each
+/// rounded to 8 bits, with its 22-bit fixed-point coefficients: the bytes are those of Pillow 12), then (byte / 255 -
+/// mean) / std into out_B3SS (fp32 or bf16, contiguous). Both implementations give the same bits.
 ///
 /// `packed` is a 1-D uint8 tensor and `views` a 1-D uint8 tensor that holds B ImageView structs. For cpu:: all lie in
 /// host memory, and a view that does not fit throws core::Error. For cuda:: all lie on the device of `out_B3SS`, and

@@ -11,7 +11,7 @@ namespace tessera::kernels::image_transform {
 
 /// Throws core::Error unless the tensors have the shapes, types and place that TransformImages asks for.
 void check(const at::Tensor& packed, const at::Tensor& views, const ImageTransform& transform,
-                     const at::Tensor& out_B3SS, c10::DeviceType device);
+           const at::Tensor& out_B3SS, c10::DeviceType device);
 
 /// Throws core::Error unless every view lies inside `packed` and its window inside what the box becomes. `views` is in
 /// host memory.

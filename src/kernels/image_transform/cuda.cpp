@@ -24,13 +24,12 @@ void transform_images(const at::Tensor& packed, const at::Tensor& views, const I
   if (out_B3SS.numel() == 0) {
     return;
   }
-  image_transform::Launch arguments{
-      .packed = packed.const_data_ptr<std::uint8_t>(),
-      .views = reinterpret_cast<const ImageView*>(views.const_data_ptr<std::uint8_t>()),
-      .out = out_B3SS.mutable_data_ptr(),
-      .dtype = dtype_of(out_B3SS),
-      .num_images = static_cast<std::int32_t>(out_B3SS.size(0)),
-      .output_size = static_cast<std::int32_t>(transform.output_size)};
+  image_transform::Launch arguments{.packed = packed.const_data_ptr<std::uint8_t>(),
+                                    .views = reinterpret_cast<const ImageView*>(views.const_data_ptr<std::uint8_t>()),
+                                    .out = out_B3SS.mutable_data_ptr(),
+                                    .dtype = dtype_of(out_B3SS),
+                                    .num_images = static_cast<std::int32_t>(out_B3SS.size(0)),
+                                    .output_size = static_cast<std::int32_t>(transform.output_size)};
   std::copy(transform.mean.begin(), transform.mean.end(), arguments.mean);
   std::copy(transform.std.begin(), transform.std.end(), arguments.std);
 

@@ -11,8 +11,8 @@ namespace tessera::kernels::image_transform {
 
 struct Launch {
   const std::uint8_t* packed = nullptr;
-  const ImageView* views = nullptr;  ///< num_images of them
-  void* out = nullptr;               ///< num_images x 3 x output_size x output_size
+  const ImageView* views = nullptr;           ///< num_images of them
+  void* out = nullptr;                        ///< num_images x 3 x output_size x output_size
   core::DType dtype = core::DType::kFloat32;  ///< of `out`: fp32 or bf16
   std::int32_t num_images = 0;
   std::int32_t output_size = 0;

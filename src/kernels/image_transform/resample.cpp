@@ -17,8 +17,8 @@ namespace tessera::kernels::image_transform {
 
 namespace {
 
-constexpr std::int32_t kLanes = 16;   // rows of a strip
-constexpr std::int32_t kColumns = 32; // columns of a step of the vertical pass
+constexpr std::int32_t kLanes = 16;    // rows of a strip
+constexpr std::int32_t kColumns = 32;  // columns of a step of the vertical pass
 
 /// filtered[column][lane] from strip[source column][lane], the strip starting at source column `origin`.
 TESSERA_VECTOR_CLONES void filter_strip(const std::uint8_t* strip, std::int32_t origin, const Taps* taps,
