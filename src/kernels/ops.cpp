@@ -21,7 +21,7 @@ constexpr Ops kReferenceOps = {
     .accumulate = reference::accumulate,
     .fill_normal = cpu::fill_normal,
     .fill_uniform = cpu::fill_uniform,
-    .transform_images = nullptr,
+    .transform_images = cpu::transform_images,
 };
 
 constexpr Ops make_cpu_ops() {

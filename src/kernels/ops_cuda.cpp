@@ -21,7 +21,7 @@ constexpr Ops kCudaOps = {
     .accumulate = cuda::accumulate,
     .fill_normal = cuda::fill_normal,
     .fill_uniform = cuda::fill_uniform,
-    .transform_images = nullptr,
+    .transform_images = cuda::transform_images,
 };
 
 }  // namespace

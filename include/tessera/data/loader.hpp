@@ -1,0 +1,77 @@
+#pragma once
+
+#include "tessera/data/dataset.hpp"
+#include "tessera/data/sampler.hpp"
+#include "tessera/kernels/ops.hpp"
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+// Shapes: B images, S x S pixels, 3 channels.
+
+namespace tessera::data {
+
+struct LoaderSpec {
+  std::int64_t batch_size = 32;  ///< images per rank and micro-step
+  std::int64_t accum_iter = 1;
+  int rank = 0;
+  int world = 1;
+  std::uint64_t seed = 0;
+  std::int64_t input_size = 224;        ///< S
+  std::int64_t num_workers = 4;         ///< threads; 0: next() does their work
+  std::int64_t prefetch = 0;            ///< micro-batches made ahead; 0: two more than there are workers
+  c10::ScalarType dtype = c10::kFloat;  ///< of the images: kFloat or kBFloat16
+  c10::Device device = c10::kCPU;
+};
+
+/// One micro-batch, on the loader's device.
+struct Batch {
+  at::Tensor images_B3SS;
+  at::Tensor labels_B;                ///< int64
+  std::vector<std::int64_t> indices;  ///< of the images in the data set
+  Cursor step;                        ///< that it is part of (evaluation: step is the batch's number)
+  std::int64_t micro_step = 0;
+};
+
+/// Makes micro-batches in order, ahead of time, on threads of its own.
+///
+/// A batch depends on the data set, the seed and its place in training alone: not on the workers, and not on where the
+/// loader was started. For a CPU the workers do everything. For a GPU they decode and pack bytes into pinned memory,
+/// and next() copies them and calls the device's transform. Data set and ops must outlive the loader.
+class Loader {
+ public:
+  Loader(Loader&&) noexcept;
+  Loader& operator=(Loader&&) noexcept;
+  Loader(const Loader&) = delete;
+  Loader& operator=(const Loader&) = delete;
+  /// Stops the workers, however many batches are outstanding.
+  ~Loader();
+
+  /// The next micro-batch, waiting for it where need be; nothing when evaluation is through. What a worker threw is
+  /// thrown here, at the batch that it spoilt and ever after. Stream-ordered on the device's current stream. To be
+  /// called from one thread.
+  std::optional<Batch> next();
+
+ private:
+  class Impl;
+  explicit Loader(std::unique_ptr<Impl> impl);
+  friend Loader make_training_loader(const Dataset&, const kernels::Ops&, const LoaderSpec&, Cursor);
+  friend Loader make_evaluation_loader(const Dataset&, const kernels::Ops&, const LoaderSpec&);
+
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Augmented images in random order from `start` on, epoch after epoch without end: accum_iter micro-batches a step.
+/// Throws core::UserError where the data set is smaller than one step.
+Loader make_training_loader(const Dataset& dataset, const kernels::Ops& ops, const LoaderSpec& spec, Cursor start);
+
+/// This rank's part of the data set once, in order, as evaluation prepares it. The last batch may be smaller.
+Loader make_evaluation_loader(const Dataset& dataset, const kernels::Ops& ops, const LoaderSpec& spec);
+
+}  // namespace tessera::data
