@@ -1,5 +1,7 @@
 #include "checkpoint/hdf5.hpp"
 
+#include "tessera/checkpoint/save.hpp"
+
 #include <bit>
 
 namespace tessera::checkpoint::h5 {
@@ -58,3 +60,15 @@ Type make_type(core::DType dtype) {
 }
 
 }  // namespace tessera::checkpoint::h5
+
+namespace tessera::checkpoint {
+
+std::string hdf5_version() {
+  unsigned major = 0;
+  unsigned minor = 0;
+  unsigned release = 0;
+  h5::check(H5get_libversion(&major, &minor, &release), "ask for", "the version of HDF5");
+  return fmt::format("{}.{}.{}", major, minor, release);
+}
+
+}  // namespace tessera::checkpoint

@@ -13,6 +13,10 @@ void visit_run_state(State& run, Visitor&& visit) {
   visit("global_step", run.global_step);
   visit("optimizer_step", run.optimizer_step);
   visit("skipped_steps", run.skipped_steps);
+  visit("epoch_loss_sum", run.epoch_loss_sum);
+  visit("epoch_accuracy_sum", run.epoch_accuracy_sum);
+  visit("epoch_lr_sum", run.epoch_lr_sum);
+  visit("epoch_seconds", run.epoch_seconds);
   visit("seed", run.seed);
   visit("effective_batch", run.effective_batch);
   visit("dataset_size", run.dataset_size);

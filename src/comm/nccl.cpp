@@ -1,5 +1,6 @@
 #include "comm/backends.hpp"
 #include "comm/cuda_handles.hpp"
+#include "tessera/comm/make_collectives.hpp"
 #include "tessera/core/error.hpp"
 
 #include <nccl.h>
@@ -113,6 +114,12 @@ class NcclCollectives final : public Collectives {
 };
 
 }  // namespace
+
+std::string nccl_version() {
+  int version = 0;
+  check(ncclGetVersion(&version), "ncclGetVersion");
+  return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+}
 
 std::unique_ptr<Collectives> make_nccl(const topology::Group& group) {
   ncclUniqueId id{};

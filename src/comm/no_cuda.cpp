@@ -1,5 +1,6 @@
 // The build without CUDA: what its device backends say.
 #include "comm/backends.hpp"
+#include "tessera/comm/make_collectives.hpp"
 #include "tessera/core/error.hpp"
 
 namespace tessera::comm {
@@ -13,5 +14,7 @@ namespace {
 
 std::unique_ptr<Collectives> make_mpi_staged(const topology::Group& /*group*/) { refuse("MPI staged from CUDA"); }
 std::unique_ptr<Collectives> make_nccl(const topology::Group& /*group*/) { refuse("NCCL"); }
+
+std::string nccl_version() { return "none"; }
 
 }  // namespace tessera::comm

@@ -44,7 +44,7 @@ engine::FillPiece checkpoint_source(const std::string& path, const model::ParamT
       const checkpoint::StoredTensor& tensor = *source_of(param);
       std::vector<std::byte> stored(values.size() * core::size_of(tensor.info.dtype));
       reader->read(tensor, begin, begin + static_cast<std::int64_t>(values.size()), stored.data());
-      io::convert_elements(stored.data(), tensor.info.dtype, values.data(), core::DType::kFloat32, values.size());
+      io::convert_elements(tensor.info.dtype, stored.data(), core::DType::kFloat32, values.data(), values.size());
     });
   };
 }

@@ -40,6 +40,9 @@ struct SaveResult {
 /// request.group. All HDF5 calls of a process must come from one thread at a time.
 SaveResult save(const SaveRequest& request);
 
+/// Of the HDF5 library that the program runs with: "1.10.8".
+std::string hdf5_version();
+
 /// "3" -> "checkpoint-3", "checkpoint-3" -> "checkpoint-3". Throws Error where the name cannot be a directory's.
 std::string checkpoint_directory_name(std::string_view name);
 

@@ -30,4 +30,7 @@ class Session {
 /// "node17": for messages.
 std::string host_name();
 
+/// Of the MPI library that the program runs with: "Open MPI v4.1.4".
+std::string mpi_version();
+
 }  // namespace tessera::topology

@@ -1,0 +1,109 @@
+#!/bin/bash
+# Installs what is missing and builds; see --help. jobs/quickstart.sh and jobs/test.sh begin with it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+usage() {
+  cat <<'TEXT'
+usage: jobs/setup.sh [--build_dir DIR] [--cuda auto|on|off] [--tests] [--no_install]
+
+  --build_dir DIR  where to build (default: build)
+  --cuda           auto (the default): on where both a GPU and nvcc are found
+  --tests          build the tests and benchmarks too, and install what they and the lint need
+  --no_install     install nothing: complain about what is missing
+
+Installs Debian or Ubuntu packages (as root, or with sudo), and into deps/python the wheels of torch 2.11.0 (LibTorch),
+with what the CPU path needs or, where CUDA is on, with everything. Set TESSERA_PYTHON_DIR to use a folder that holds
+torch/ already.
+TEXT
+}
+
+build_dir=build cuda=auto tests=OFF install=yes
+while (($#)); do
+  case $1 in
+    --build_dir) build_dir=$2 && shift ;;
+    --cuda) cuda=$2 && shift ;;
+    --tests) tests=ON ;;
+    --no_install) install=no ;;
+    --help) usage && exit 0 ;;
+    *) echo "jobs/setup.sh: unknown option $1; see --help" >&2 && exit 2 ;;
+  esac
+  shift
+done
+
+has() { command -v "$1" >/dev/null 2>&1; }
+say() { echo "setup: $*" >&2; }
+
+if [[ $cuda == auto ]]; then
+  if has nvcc && has nvidia-smi && nvidia-smi -L >/dev/null 2>&1; then cuda=on; else cuda=off; fi
+fi
+
+packages=(g++ make ninja-build cmake git ca-certificates python3 python3-pip python3-venv openmpi-bin libopenmpi-dev libhdf5-openmpi-dev hdf5-tools
+  libboost-program-options-dev libfmt-dev nlohmann-json3-dev libisal-dev zlib1g-dev libjpeg-dev libpng-dev ccache
+  dataset-fashion-mnist)
+if [[ $tests == ON ]]; then
+  packages+=(libgtest-dev libgmock-dev clang-format-14 clang-tidy-14 shellcheck)
+fi
+
+install_packages() {
+  local missing=()
+  for package in "${packages[@]}"; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+  done
+  ((${#missing[@]})) || return 0
+  if [[ $install == no ]]; then
+    say "these packages are missing: ${missing[*]}"
+    return 1
+  fi
+  local as_root=()
+  if ((EUID != 0)); then
+    has sudo || { say "run as root or install sudo; missing: ${missing[*]}"; return 1; }
+    as_root=(sudo)
+  fi
+  say "installing ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# The CPU library needs two small CUDA libraries besides itself; the GPU's need all that the wheel asks for.
+install_wheels() {
+  local wanted=(torch==2.11.0) mode=--no-deps stamp=deps/python/.cpu
+  if [[ $cuda == on ]]; then
+    mode='' stamp=deps/python/.cuda
+  else
+    wanted+=(nvidia-cuda-cupti==13.0.85 nvidia-cuda-runtime==13.0.96)
+  fi
+  [[ -e $stamp || -e deps/python/.cuda ]] && return 0
+  if [[ $install == no ]]; then
+    say "LibTorch is missing in deps/python"
+    return 1
+  fi
+  say "fetching LibTorch into deps/python"
+  rm -rf deps/python
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore ${mode:+"$mode"} --target deps/python "${wanted[@]}"
+  touch "$stamp"
+}
+
+# CMake before 3.25.2 does not know the C++20 of CUDA 12 and later.
+install_cmake() {
+  cmake=cmake
+  if [[ $cuda == on || ${TESSERA_NEW_CMAKE:-} == 1 ]]; then
+    cmake=$PWD/deps/cmake/bin/cmake
+    [[ -x $cmake ]] && return 0
+    say "fetching a newer CMake into deps/cmake"
+    python3 -m venv deps/cmake
+    deps/cmake/bin/pip install --quiet --disable-pip-version-check 'cmake>=3.30,<5'
+  fi
+}
+
+install_packages
+[[ -n ${TESSERA_PYTHON_DIR:-} ]] || install_wheels
+install_cmake
+
+export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+"$cmake" -S . -B "$build_dir" -G Ninja -DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DTESSERA_TESTS="$tests" \
+  -DTESSERA_BENCH="$tests" -DTESSERA_CUDA="$([[ $cuda == on ]] && echo ON || echo OFF)" \
+  -DTESSERA_PYTHON_DIR="${TESSERA_PYTHON_DIR:-$PWD/deps/python}" >"$build_dir.configure.log" 2>&1 ||
+  { cat "$build_dir.configure.log" >&2; exit 1; }
+say "building in $build_dir (CUDA $cuda)"
+ninja -C "$build_dir" --quiet

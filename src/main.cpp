@@ -1,0 +1,95 @@
+// tessera: fine-tunes Qwen3 on Slurm clusters with ZeRO. From here, each verb is one function in tessera/train.
+#include "tessera/config/command_line.hpp"
+#include "tessera/config/effective_settings.hpp"
+#include "tessera/core/error.hpp"
+#include "tessera/core/log.hpp"
+#include "tessera/topology/session.hpp"
+#include "tessera/train/commands.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <string_view>
+
+namespace {
+
+using tessera::config::Command;
+using tessera::config::Verb;
+using tessera::core::Log;
+
+constexpr int kBadInput = 2;
+
+// Verbs that compute need every rank; the others answer from flags alone, with or without a launcher.
+bool needs_session(int argc, char** argv) {
+  const std::string_view verb = argc > 1 ? argv[1] : "";
+  return verb == "finetune" || verb == "eval";
+}
+
+void run(Command command, const tessera::topology::Group& world) {
+  const bool speaks = world.rank() == 0;
+  const Log log(!speaks ? Log::Level::kSilent : command.run.runtime.quiet ? Log::Level::kWarnings : Log::Level::kAll);
+  for (const std::string& note : command.notes) {
+    log.info("{}", note);
+  }
+  switch (command.verb) {
+    case Verb::kFinetune:
+      return tessera::train::finetune(command.run, world, log);
+    case Verb::kEval:
+      return tessera::train::evaluate(command, world, log);
+    case Verb::kPlan:
+      return tessera::train::print_plan(command);
+    case Verb::kConfig:
+      std::puts(tessera::config::effective_deepspeed_json(command.run, command.plan.world_size).c_str());
+  }
+}
+
+void parse_and_run(int argc, char** argv, const tessera::topology::Group& world) {
+  Command command;
+  world.agree([&] {
+    command = tessera::config::parse_command_line(argc, argv);
+    if (command.text.empty() && needs_session(argc, argv)) {
+      tessera::config::validate_world(command.run, world.size());
+    }
+  });
+  if (command.text.empty()) {
+    run(std::move(command), world);
+  } else if (world.rank() == 0) {
+    std::fputs(command.text.c_str(), stdout);
+  }
+}
+
+void say(const tessera::topology::Group& world, std::string_view who, const std::exception& error) {
+  if (world.rank() == 0 || !who.empty()) {
+    std::fprintf(stderr, "%.*serror: %s\n", static_cast<int>(who.size()), who.data(), error.what());
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using tessera::topology::Group;
+  std::optional<tessera::topology::Session> session;
+  Group world = Group::self();
+  try {
+    if (needs_session(argc, argv)) {
+      world = session.emplace().world();
+    }
+    parse_and_run(argc, argv, world);
+    return EXIT_SUCCESS;
+  } catch (const tessera::core::AgreedUserError& error) {  // every rank is here: one speaks
+    say(world, "", error);
+    return kBadInput;
+  } catch (const tessera::core::AgreedError& error) {
+    say(world, "", error);
+    return EXIT_FAILURE;
+  } catch (const std::exception& error) {  // the others may be waiting for this rank: end them too
+    const bool bad_input = dynamic_cast<const tessera::core::UserError*>(&error) != nullptr;
+    const int status = bad_input ? kBadInput : EXIT_FAILURE;
+    if (world.size() == 1) {
+      say(world, "", error);
+      return status;
+    }
+    say(world, "[rank " + std::to_string(world.rank()) + " on " + tessera::topology::host_name() + "] ", error);
+    session->abort(status);
+  }
+}

@@ -1,0 +1,78 @@
+#include "tessera/core/error.hpp"
+#include "tessera/core/units.hpp"
+#include "tessera/model/flops.hpp"
+#include "tessera/train/commands.hpp"
+#include "train/planning.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+
+namespace tessera::train {
+namespace {
+
+// Without the data at hand: what --nb_classes says, or what data sets of this kind have.
+std::int64_t planned_classes(const config::DataConfig& data) {
+  if (data.nb_classes > 0) {
+    return data.nb_classes;
+  }
+  core::require<core::UserError>(data.dataset != config::DatasetKind::kImageFolder, "train",
+                                 "a plan for an image folder needs --nb_classes");
+  return data.dataset == config::DatasetKind::kCifar100 ? 100 : 10;
+}
+
+// All that a checkpoint holds of a parameter: the weight, and the optimizer's fp32 state.
+std::int64_t checkpoint_bytes(std::int64_t num_parameters, at::ScalarType compute) {
+  return num_parameters * (compute == at::kFloat ? 12 : 14);
+}
+
+}  // namespace
+
+void print_plan(const config::Command& command) {
+  config::RunConfig config = command.run;
+  const int world = command.plan.world_size.value_or(1);
+  config::validate_world(config, world);
+  const bool on_gpu = config.runtime.device != config::DeviceChoice::kCpu;
+  const at::ScalarType compute = compute_type(config.runtime.dtype, on_gpu);
+  const engine::EngineOptions options = engine_options(config, on_gpu ? c10::kCUDA : c10::kCPU, compute);
+  const std::int64_t num_classes = planned_classes(config.data);
+  const engine::PlannedRun run = planned_run(config, num_classes, world, options);
+  const engine::MemoryPlan plan = engine::plan_memory(run);
+  const std::int64_t num_parameters = model::build_param_table(run.shape, run.geometry).num_elements();
+  const double image_flops = 3 * model::forward_flops_per_image(run.shape, run.geometry);
+  const double step_flops = image_flops * static_cast<double>(config.data.batch_size * config.data.accum_iter);
+  const std::int64_t on_disk = checkpoint_bytes(num_parameters, compute);
+
+  if (command.plan.json) {
+    nlohmann::ordered_json json = {{"n_parameters", num_parameters},
+                                   {"world_size", world},
+                                   {"zero_stage", config.zero.stage},
+                                   {"dtype", compute == at::kFloat ? "fp32" : "bf16"},
+                                   {"effective_batch", config.effective_batch(world)},
+                                   {"bytes", nlohmann::ordered_json::object()},
+                                   {"total_bytes", plan.total()},
+                                   {"step_flops_per_rank", step_flops},
+                                   {"checkpoint_bytes", on_disk}};
+    for (const engine::MemoryItem& item : plan.items) {
+      json["bytes"][item.name] = item.bytes;
+    }
+    if (command.plan.gpu_memory) {
+      json["fits"] = plan.total() <= command.plan.gpu_memory->bytes;
+    }
+    std::puts(json.dump(2).c_str());
+    return;
+  }
+  fmt::print("{} parameters; ZeRO stage {}, {} rank{}, {}; {} images a step\n",
+             core::format_count(num_parameters), config.zero.stage, world, world == 1 ? "" : "s",
+             compute == at::kFloat ? "fp32" : "bf16", config.effective_batch(world));
+  fmt::print("{}\n", to_table(plan));
+  if (command.plan.gpu_memory) {
+    const auto memory = static_cast<double>(command.plan.gpu_memory->bytes);
+    const bool fits = plan.total() <= command.plan.gpu_memory->bytes;
+    fmt::print("  {:<16}{:>12}  {}\n", "of", core::format_bytes(memory), fits ? "fits" : "does not fit");
+  }
+  fmt::print("  {:.3g} TFLOP a step and rank ({:.3g} an image); {} a checkpoint\n", step_flops / 1e12,
+             image_flops / 1e12, core::format_bytes(static_cast<double>(on_disk)));
+}
+
+}  // namespace tessera::train

@@ -1,0 +1,91 @@
+#include "train/run_files.hpp"
+
+#include "tessera/checkpoint/run_directory.hpp"
+#include "tessera/config/command_line.hpp"
+#include "tessera/config/effective_settings.hpp"
+#include "tessera/core/error.hpp"
+#include "tessera/io/file_system.hpp"
+#include "train/versions.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace tessera::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A file is written and removed again: permissions, quotas and read-only mounts show only so.
+void require_writable(const std::string& directory) {
+  const io::FileSystem files;
+  const std::string probe = (fs::path(directory) / ".tmp-writable").string();
+  try {
+    files.make_directories(directory);
+    files.write_file(probe, "");
+    files.remove_all(probe);
+  } catch (const core::Error& error) {
+    core::fail<core::UserError>("train", "--output_dir {} cannot be written: {}", directory, error.what());
+  }
+}
+
+std::optional<std::string> find_resumed(const config::OutputConfig& output) {
+  if (output.resume == "auto") {
+    core::require<core::UserError>(!output.output_dir.empty(), "train", "--resume auto needs --output_dir to look in");
+    return checkpoint::find_latest(output.output_dir);
+  }
+  return output.resume.empty() ? std::nullopt : std::optional(output.resume);
+}
+
+}  // namespace
+
+std::optional<std::string> prepare_output(const config::RunConfig& config, bool is_first, const core::Log& log) {
+  if (!is_first) {
+    return std::nullopt;
+  }
+  const std::string& directory = config.output.output_dir;
+  if (!directory.empty() && !config.eval_only) {
+    require_writable(directory);
+    const bool holds_a_run =
+        fs::exists(fs::path(directory) / "steps.jsonl") || !checkpoint::list_checkpoints(directory).empty();
+    core::require<core::UserError>(
+        !holds_a_run || !config.output.resume.empty(), "train",
+        "--output_dir {} holds a run already; --resume auto goes on with it, another directory begins anew", directory);
+    for (const std::string& line : checkpoint::recover(directory)) {
+      log.warn("{}", line);
+    }
+  }
+  std::optional<std::string> checkpoint = find_resumed(config.output);
+  if (config.output.resume == "auto" && !checkpoint) {
+    core::require<core::UserError>(!config.eval_only, "train", "--eval --resume auto: no checkpoint in {}", directory);
+    log.info("no checkpoint in {}: starting from the beginning", directory);
+  }
+  return checkpoint;
+}
+
+std::optional<std::string> share_path(const std::optional<std::string>& path, const topology::Group& world) {
+  std::string shared = world.broadcast(path.value_or(""), 0);
+  return shared.empty() ? std::nullopt : std::optional(std::move(shared));
+}
+
+void write_args(const config::RunConfig& config, const Platform& platform) {
+  if (config.output.output_dir.empty() || config.eval_only) {
+    return;
+  }
+  std::vector<std::string> hosts = platform.mesh.hosts;
+  std::sort(hosts.begin(), hosts.end());
+  hosts.erase(std::unique(hosts.begin(), hosts.end()), hosts.end());
+  const std::string text = config::to_json(config, {platform.world(), hosts, library_versions()});
+  io::FileSystem().atomic_write((fs::path(config.output.output_dir) / "args.json").string(), text);
+}
+
+std::string to_json_line(const Evaluation& evaluation) {
+  const nlohmann::ordered_json line = {{"test_loss", evaluation.loss},
+                                       {"test_acc1", evaluation.acc1},
+                                       {"test_acc5", evaluation.acc5},
+                                       {"num_images", evaluation.num_images}};
+  return line.dump();
+}
+
+}  // namespace tessera::train

@@ -1,0 +1,29 @@
+#pragma once
+
+#include "tessera/config/run_config.hpp"
+#include "tessera/core/log.hpp"
+#include "tessera/topology/group.hpp"
+#include "train/evaluation.hpp"
+#include "train/platform.hpp"
+
+#include <optional>
+#include <string>
+
+namespace tessera::train {
+
+/// On the first rank: makes the output directory, sees that it can be written, puts in order what a killed run left,
+/// and finds the checkpoint that --resume asks for. Throws UserError where the directory cannot be written, where it
+/// holds a run that was not asked to be resumed, or where there is no such checkpoint. To be called within
+/// Group::agree; other ranks do nothing.
+std::optional<std::string> prepare_output(const config::RunConfig& config, bool is_first, const core::Log& log);
+
+/// The first rank's path on every rank. Collective over `world`.
+std::optional<std::string> share_path(const std::optional<std::string>& path, const topology::Group& world);
+
+/// args.json: every effective setting, versions, world, host names. Does nothing without an output directory.
+void write_args(const config::RunConfig& config, const Platform& platform);
+
+/// {"test_loss": ..., "test_acc1": ..., "test_acc5": ..., "num_images": ...}, one line.
+std::string to_json_line(const Evaluation& evaluation);
+
+}  // namespace tessera::train

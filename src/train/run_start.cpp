@@ -1,0 +1,76 @@
+#include "train/run_start.hpp"
+
+#include "tessera/checkpoint/reader.hpp"
+#include "tessera/core/error.hpp"
+
+#include <cmath>
+
+namespace tessera::train {
+namespace {
+
+template <class T>
+void compare(std::string& differences, const char* what, const T& then, const T& now) {
+  if (then != now) {
+    differences += fmt::format("\n  {}: {} in the checkpoint, {} now", what, then, now);
+  }
+}
+
+}  // namespace
+
+state::RunState start_state(const config::RunConfig& config, const RunFacts& facts) {
+  const std::int64_t batch = config.effective_batch(facts.world);
+  const std::int64_t steps_per_epoch = facts.dataset_size / batch;
+  core::require<core::UserError>(
+      steps_per_epoch > 0, "train",
+      "the data set has {} images, fewer than one step of {} (--batch_size {} x --accum_iter {} x {} ranks); lower one",
+      facts.dataset_size, batch, config.data.batch_size, config.data.accum_iter, facts.world);
+  state::RunState run;
+  run.seed = config.runtime.seed;
+  run.effective_batch = batch;
+  run.dataset_size = facts.dataset_size;
+  run.steps_per_epoch = steps_per_epoch;
+  run.total_steps = steps_per_epoch * config.optimizer.epochs;
+  run.warmup_steps = std::llround(config.optimizer.warmup_epochs * static_cast<double>(steps_per_epoch));
+  run.peak_lr = config.peak_lr(facts.world);
+  run.min_lr = config.optimizer.min_lr;
+  run.world_size = facts.world;
+  run.zero_stage = config.zero.stage;
+  run.num_classes = facts.num_classes;
+  run.dataset = config::name_of(config.data.dataset);
+  run.input_size = config.data.input_size;
+  run.patch_size = config.data.patch_size;
+  run.model_config_json = config::to_hugging_face_json(config.model.shape);
+  return run;
+}
+
+state::RunState resumed_state(const std::string& checkpoint, const state::RunState& fresh, const core::Log& log) {
+  state::RunState run = checkpoint::Reader(checkpoint).run_state();
+  std::string fatal;
+  compare(fatal, "data set", run.dataset, fresh.dataset);
+  compare(fatal, "images in it", run.dataset_size, fresh.dataset_size);
+  compare(fatal, "classes", run.num_classes, fresh.num_classes);
+  compare(fatal, "--seed", run.seed, fresh.seed);
+  compare(fatal, "--input_size", run.input_size, fresh.input_size);
+  compare(fatal, "--patch_size", run.patch_size, fresh.patch_size);
+  compare(fatal, "images per step (--batch_size x --accum_iter x ranks)", run.effective_batch, fresh.effective_batch);
+  core::require<core::UserError>(fatal.empty(), "train", "{} cannot be gone on with:{}\n  give what it was begun with",
+                                 checkpoint, fatal);
+  std::string changed;
+  compare(changed, "steps of the schedule", run.total_steps, fresh.total_steps);
+  compare(changed, "warm-up steps", run.warmup_steps, fresh.warmup_steps);
+  compare(changed, "peak learning rate", run.peak_lr, fresh.peak_lr);
+  compare(changed, "least learning rate", run.min_lr, fresh.min_lr);
+  compare(changed, "ranks", run.world_size, fresh.world_size);
+  compare(changed, "ZeRO stage", run.zero_stage, fresh.zero_stage);
+  log.info("resumed from {}: epoch {}, step {}{}", checkpoint, run.epoch, run.global_step, changed);
+  run.total_steps = fresh.total_steps;
+  run.warmup_steps = fresh.warmup_steps;
+  run.peak_lr = fresh.peak_lr;
+  run.min_lr = fresh.min_lr;
+  run.world_size = fresh.world_size;
+  run.zero_stage = fresh.zero_stage;
+  run.model_config_json = fresh.model_config_json;
+  return run;
+}
+
+}  // namespace tessera::train

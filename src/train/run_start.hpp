@@ -1,0 +1,27 @@
+#pragma once
+
+#include "tessera/config/run_config.hpp"
+#include "tessera/core/log.hpp"
+#include "tessera/state/run_state.hpp"
+
+#include <cstdint>
+#include <string>
+
+namespace tessera::train {
+
+struct RunFacts {
+  std::int64_t dataset_size = 0;
+  std::int64_t num_classes = 0;
+  int world = 1;
+};
+
+/// The state of a run that has not begun: schedule, sizes, seed. Throws UserError where the data set is smaller than
+/// one step.
+state::RunState start_state(const config::RunConfig& config, const RunFacts& facts);
+
+/// Where a checkpoint's run stands, with the schedule of `fresh`. What may not change between the two (the data and
+/// their order, the effective batch, the model's geometry) is compared: one UserError lists all that differs. What
+/// may (learning rate, epochs, ranks, stage) is told.
+state::RunState resumed_state(const std::string& checkpoint, const state::RunState& fresh, const core::Log& log);
+
+}  // namespace tessera::train

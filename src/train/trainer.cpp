@@ -1,0 +1,168 @@
+#include "train/trainer.hpp"
+
+#include "tessera/core/error.hpp"
+#include "tessera/core/units.hpp"
+#include "tessera/model/flops.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace tessera::train {
+
+data::LoaderSpec loader_spec(const config::RunConfig& config, const Platform& platform) {
+  data::LoaderSpec spec;
+  spec.batch_size = config.data.batch_size;
+  spec.accum_iter = config.data.accum_iter;
+  spec.rank = platform.mesh.world.rank();
+  spec.world = platform.world();
+  spec.seed = config.runtime.seed;
+  spec.input_size = config.data.input_size;
+  spec.num_workers = config.data.num_workers;
+  spec.dtype = platform.compute;
+  spec.device = platform.device;
+  return spec;
+}
+
+Trainer::Trainer(const TrainerParts& parts, const state::RunState& run)
+    : parts_(parts),
+      run_(run),
+      schedule_{run.peak_lr, run.min_lr, run.warmup_steps, run.total_steps},
+      last_step_(run.total_steps),
+      peak_(peak_rate(parts.platform.device, parts.platform.compute, parts.platform.mesh.device.gpu.name)),
+      run_log_(parts.platform.is_first() ? parts.config.output.output_dir : "", run.global_step, run.epoch),
+      progress_(parts.log, parts.config.runtime.steps_per_print),
+      saver_(parts.config.output, parts.platform, parts.log) {
+  if (parts.config.optimizer.max_steps > 0) {
+    last_step_ = std::min(last_step_, parts.config.optimizer.max_steps);
+  }
+  parts.log.info("MFU is of {:.3g} TFLOP/s a rank ({})", peak_.flops / 1e12, peak_.source);
+}
+
+bool Trainer::is_over() const { return run_.global_step >= last_step_; }
+
+void Trainer::run() {
+  data::Loader loader = data::make_training_loader(parts_.train_set, *parts_.platform.ops,
+                                                   loader_spec(parts_.config, parts_.platform),
+                                                   {run_.epoch, run_.step_in_epoch});
+  while (!is_over()) {
+    train_epoch(loader);
+    if (run_.step_in_epoch == run_.steps_per_epoch) {
+      finish_epoch();
+    }
+  }
+  if (saved_step_ != run_.global_step) {
+    saver_.save_last(run_.global_step == run_.total_steps ? "final" : fmt::format("step-{}", run_.global_step),
+                     parts_.engine, run_);
+  }
+  parts_.log.info("done: {} steps", run_.global_step);
+}
+
+void Trainer::train_epoch(data::Loader& loader) {
+  while (run_.step_in_epoch < run_.steps_per_epoch && !is_over()) {
+    const Stopwatch watch;
+    const double lr = schedule_.lr(run_.global_step);
+    const engine::StepStats stats = one_step(loader, lr);
+    record(stats, lr, watch.seconds());
+    save_if_due();
+  }
+}
+
+engine::StepStats Trainer::one_step(data::Loader& loader, double lr) {
+  const auto next = [&loader]() -> engine::MicroBatch {
+    std::optional<data::Batch> batch = loader.next();
+    core::require(batch.has_value(), "train", "the loader ended in the middle of training");
+    return {std::move(batch->images_B3SS), std::move(batch->labels_B)};
+  };
+  const config::RunConfig& config = parts_.config;
+  return engine::train_step(parts_.model, parts_.engine, *parts_.platform.ops,
+                            {config.data.accum_iter, config.optimizer.smoothing}, lr, next);
+}
+
+void Trainer::record(const engine::StepStats& stats, double lr, double seconds) {
+  ++run_.global_step;
+  ++run_.step_in_epoch;
+  run_.optimizer_step = parts_.engine.num_updates();
+  run_.skipped_steps += stats.skipped ? 1 : 0;
+  run_.epoch_loss_sum += stats.loss;
+  run_.epoch_accuracy_sum += stats.accuracy;
+  run_.epoch_lr_sum += lr;
+  run_.epoch_seconds += seconds;
+  if (stats.skipped) {
+    parts_.log.warn("step {} was skipped on every rank: loss {}, gradient norm {}", run_.global_step - 1, stats.loss,
+                    stats.grad_norm);
+  }
+  const double tokens = tokens_per_second(stats.num_images, seconds);
+  const std::int64_t peak_bytes = peak_memory_bytes(parts_.platform.device);
+  run_log_.step({run_.global_step - 1, run_.epoch, stats.loss, lr, stats.grad_norm, stats.skipped, seconds, tokens,
+                 mfu(stats.num_images, seconds), peak_bytes});
+  progress_.show({run_.epoch, run_.step_in_epoch, run_.steps_per_epoch, last_step_ - run_.global_step, stats.loss,
+                  stats.accuracy, lr, stats.grad_norm, seconds, tokens, mfu(stats.num_images, seconds), peak_bytes});
+}
+
+void Trainer::save_if_due() {
+  const config::OutputConfig& output = parts_.config.output;
+  bool due = output.save_every_steps > 0 && run_.global_step % output.save_every_steps == 0;
+  if (output.save_every_minutes > 0) {
+    // Clocks differ: the first rank's decides.
+    std::array<double, 1> minutes{parts_.platform.is_first() ? since_save_.seconds() / 60 : 0};
+    parts_.platform.mesh.world.max(minutes);
+    due = due || minutes[0] >= output.save_every_minutes;
+  }
+  // The end of an epoch is saved after its evaluation, under the epoch's name where that is due.
+  if (due && run_.step_in_epoch < run_.steps_per_epoch && !is_over()) {
+    saver_.save(fmt::format("step-{}", run_.global_step), parts_.engine, run_);
+    saved_step_ = run_.global_step;
+    since_save_.restart();
+  }
+}
+
+void Trainer::finish_epoch() {
+  const Evaluation test = evaluate_dataset(parts_.model, parts_.engine.weights(), parts_.test_set,
+                                           loader_spec(parts_.config, parts_.platform), parts_.platform);
+  run_.best_accuracy = std::max(run_.best_accuracy, test.acc1);
+  const auto steps = static_cast<double>(run_.steps_per_epoch);
+  const std::int64_t images = run_.steps_per_epoch * run_.effective_batch;
+  const EpochRecord record{run_.epoch_lr_sum / steps,
+                           run_.epoch_accuracy_sum / steps,
+                           run_.epoch_loss_sum / steps,
+                           test.loss,
+                           test.acc1,
+                           test.acc5,
+                           run_.epoch,
+                           parts_.model.params().num_elements(),
+                           run_.epoch_seconds,
+                           test.seconds,
+                           tokens_per_second(images, run_.epoch_seconds),
+                           mfu(images, run_.epoch_seconds),
+                           peak_memory_bytes(parts_.platform.device),
+                           run_.skipped_steps};
+  run_log_.epoch(record);
+  parts_.log.info("epoch {}: train loss {:.4f} acc {:.2f}% | test loss {:.4f} acc1 {:.2f}% acc5 {:.2f}% on {} images | {}",
+                  run_.epoch, record.train_loss, record.train_acc1, test.loss, test.acc1, test.acc5, test.num_images,
+                  core::format_duration(record.seconds + record.eval_seconds));
+  ++run_.epoch;
+  run_.step_in_epoch = 0;
+  run_.epoch_loss_sum = 0;
+  run_.epoch_accuracy_sum = 0;
+  run_.epoch_lr_sum = 0;
+  run_.epoch_seconds = 0;
+  const std::int64_t every = parts_.config.output.save_every_epochs;
+  if (every > 0 && run_.epoch % every == 0 && run_.global_step < run_.total_steps) {
+    saver_.save(fmt::format("{}", run_.epoch), parts_.engine, run_);
+    saved_step_ = run_.global_step;
+    since_save_.restart();
+  }
+}
+
+double Trainer::tokens_per_second(std::int64_t images, double seconds) const {
+  return static_cast<double>(images * parts_.config.data.num_tokens()) / seconds;
+}
+
+double Trainer::mfu(std::int64_t images, double seconds) const {
+  const model::Geometry geometry{parts_.config.data.input_size, parts_.config.data.patch_size, run_.num_classes};
+  const double flops = 3 * model::forward_flops_per_image(parts_.config.model.shape, geometry);
+  return flops * static_cast<double>(images) / seconds / (peak_.flops * parts_.platform.world());
+}
+
+}  // namespace tessera::train

@@ -1,0 +1,65 @@
+#pragma once
+
+#include "tessera/config/run_config.hpp"
+#include "tessera/core/log.hpp"
+#include "tessera/data/dataset.hpp"
+#include "tessera/data/loader.hpp"
+#include "tessera/engine/engine.hpp"
+#include "tessera/engine/train_step.hpp"
+#include "tessera/model/qwen3_classifier.hpp"
+#include "tessera/state/run_state.hpp"
+#include "tessera/train/schedule.hpp"
+#include "train/evaluation.hpp"
+#include "train/meters.hpp"
+#include "train/platform.hpp"
+#include "train/progress.hpp"
+#include "train/run_log.hpp"
+#include "train/saver.hpp"
+
+namespace tessera::train {
+
+/// What a trainer works with. All of it outlives the trainer.
+struct TrainerParts {
+  const config::RunConfig& config;
+  const Platform& platform;
+  const core::Log& log;
+  const model::Qwen3Classifier& model;
+  engine::Engine& engine;
+  const data::Dataset& train_set;
+  const data::Dataset& test_set;
+};
+
+/// The loop over epochs and steps, from wherever `run` stands to the end. Collective over the run.
+class Trainer {
+ public:
+  Trainer(const TrainerParts& parts, const state::RunState& run);
+
+  void run();
+
+ private:
+  // Steps from where the epoch stands to its end, or to --max_steps.
+  void train_epoch(data::Loader& loader);
+  engine::StepStats one_step(data::Loader& loader, double lr);
+  void record(const engine::StepStats& stats, double lr, double seconds);
+  void save_if_due();
+  void finish_epoch();
+  [[nodiscard]] bool is_over() const;
+  [[nodiscard]] double tokens_per_second(std::int64_t images, double seconds) const;
+  [[nodiscard]] double mfu(std::int64_t images, double seconds) const;
+
+  TrainerParts parts_;
+  state::RunState run_;
+  Schedule schedule_;
+  std::int64_t last_step_;  // at which the run stops
+  PeakRate peak_;
+  RunLog run_log_;
+  Progress progress_;
+  Saver saver_;
+  Stopwatch since_save_;
+  std::int64_t saved_step_ = -1;
+};
+
+/// How the loader feeds this run.
+data::LoaderSpec loader_spec(const config::RunConfig& config, const Platform& platform);
+
+}  // namespace tessera::train
