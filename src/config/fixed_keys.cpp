@@ -3,7 +3,7 @@
 namespace tessera::config {
 namespace {
 
-constexpr std::string_view kOff = "false|\"auto\"";
+constexpr std::string_view kOff = R"(false|"auto")";
 constexpr std::string_view kStage3 = "it belongs to stage 3, and this program has stages 0, 1 and 2; remove it";
 constexpr std::string_view kBuckets = "parameters and gradients live in contiguous buckets, always";
 constexpr std::string_view kSums = "gradients are summed first and divided afterwards, always; remove it";
@@ -12,7 +12,7 @@ constexpr std::string_view kMonitor =
     "TensorBoard events go to --log_dir, figures to log.txt and steps.jsonl; remove it";
 constexpr std::string_view kOffload =
     "this version keeps the optimizer's state on the device; remove it, or write "
-    "\"device\": \"none\"";
+    R"("device": "none")";
 
 }  // namespace
 
@@ -31,8 +31,8 @@ const std::vector<FixedKey>& fixed_keys() {
        "every checkpoint resumes at any number of ranks; remove it"},
       {"zero_optimization.legacy_stage1", "", "false", "there is one stage 1; remove it"},
       {"zero_optimization.cpu_offload", "", "false", kOffload},
-      {"zero_optimization.offload_optimizer", "device", "\"none\"", kOffload},
-      {"zero_optimization.offload_param", "device", "\"none\"", kStage3},
+      {"zero_optimization.offload_optimizer", "device", R"("none")", kOffload},
+      {"zero_optimization.offload_param", "device", R"("none")", kStage3},
       {"zero_optimization.zenflow", "", "", "it changes what is computed; remove it"},
       {"zero_optimization.sub_group_size", "", "", kStage3},
       {"zero_optimization.stage3_*", "", "", kStage3},
@@ -45,11 +45,11 @@ const std::vector<FixedKey>& fixed_keys() {
       {"bf16.immediate_grad_update", "", "false", "gradients go into their buckets as the matrix products end"},
       {"bf16.bf16_master_weights_and_grads", "", "false", kMasters},
       {"bf16.bf16_optimizer_states", "", "false", kMasters},
-      {"fp16", "enabled", kOff, "this program computes in bf16 or fp32, which need no loss scaling; use \"bf16\""},
-      {"amp", "enabled", kOff, "this program computes in bf16 or fp32; use \"bf16\""},
-      {"torch_autocast", "enabled", kOff, "this program computes in bf16 or fp32; use \"bf16\""},
-      {"optimizer.type", "", "\"AdamW\"|\"adamw\"",
-       "the optimizer is AdamW (DeepSpeed's \"Adam\" means that too, unless adam_w_mode is false): write \"AdamW\""},
+      {"fp16", "enabled", kOff, R"(this program computes in bf16 or fp32, which need no loss scaling; use "bf16")"},
+      {"amp", "enabled", kOff, R"(this program computes in bf16 or fp32; use "bf16")"},
+      {"torch_autocast", "enabled", kOff, R"(this program computes in bf16 or fp32; use "bf16")"},
+      {"optimizer.type", "", R"("AdamW"|"adamw")",
+       R"(the optimizer is AdamW (DeepSpeed's "Adam" means that too, unless adam_w_mode is false): write "AdamW")"},
       {"optimizer.params.adam_w_mode", "", "true", "weight decay is decoupled, always: AdamW"},
       {"optimizer.params.torch_adam", "", "false|true", ""},
       {"optimizer.params.bias_correction", "", "true", "moments are corrected for their bias, always"},
@@ -71,7 +71,7 @@ const std::vector<FixedKey>& fixed_keys() {
       {"comet", "enabled", "false", kMonitor},
       {"aio", "", "", "nothing is offloaded to disks here; remove the section"},
       {"checkpoint", "", "", "checkpoints are parallel HDF5, always; remove the section"},
-      {"data_types.grad_accum_dtype", "", "\"auto\"",
+      {"data_types.grad_accum_dtype", "", R"("auto")",
        "micro-steps are summed in fp32 in each rank's shard, and with reduce_at_boundary in the gradients' own type; "
        "remove it"},
   };

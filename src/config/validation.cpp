@@ -4,6 +4,7 @@
 #include "tessera/core/error.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 namespace tessera::config {
@@ -228,15 +229,16 @@ void check_geometry(const RunConfig& config, Problems& problems) {
   if (data.input_size <= 0 || data.patch_size <= 0) {
     return;  // said already
   }
-  const double patches = static_cast<double>(data.input_size / data.patch_size);  // whose square may leave 64 bits
+  const std::int64_t patches_per_side = data.input_size / data.patch_size;
+  const double tokens = std::pow(patches_per_side, 2);  // which may leave 64 bits
   if (data.input_size % data.patch_size != 0) {
     problems.add("--input_size {} does not divide into patches of --patch_size {}", data.input_size, data.patch_size);
   } else if (config.model.shape.max_position_embeddings > 0 &&
-             patches * patches > static_cast<double>(config.model.shape.max_position_embeddings)) {
+             tokens > static_cast<double>(config.model.shape.max_position_embeddings)) {
     problems.add(
         "--input_size {} in patches of {} makes {} tokens, but the model has positions for {} "
         "(max_position_embeddings)",
-        data.input_size, data.patch_size, patches * patches, config.model.shape.max_position_embeddings);
+        data.input_size, data.patch_size, tokens, config.model.shape.max_position_embeddings);
   }
 }
 

@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Prints "KEY SOURCE" for every source of ours in a compile_commands.json.
+
+KEY is a hash of all that clang-tidy's verdict depends on and that changes here: .clang-tidy, the compile command, the
+source, and the headers of ours that it reaches. A source that passed once under a key passes again.
+"""
+
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
+FOLDERS = [ROOT / folder for folder in ("include", "src", "checkpoints_tools", "tests")]
+
+
+def reached(source):
+    """`source` and the files of ours that it includes, however indirectly."""
+    found, open_files = set(), [source]
+    while open_files:
+        file = open_files.pop()
+        if file in found:
+            continue
+        found.add(file)
+        for name in INCLUDE.findall(file.read_text()):
+            open_files += [folder / name for folder in [file.parent, *FOLDERS] if (folder / name).is_file()]
+    return sorted(found)
+
+
+def main():
+    build = Path(sys.argv[1])
+    num_sources = 0
+    for entry in json.loads((build / "compile_commands.json").read_text()):
+        source = Path(entry["file"]).resolve()
+        ours = any(folder in source.parents for folder in FOLDERS) and build.resolve() not in source.parents
+        if not ours or source.suffix != ".cpp":
+            continue
+        key = hashlib.sha256((ROOT / ".clang-tidy").read_bytes() + entry["command"].encode())
+        for file in reached(source):
+            key.update(str(file).encode() + file.read_bytes())
+        print(key.hexdigest(), source)
+        num_sources += 1
+    return 0 if num_sources else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
