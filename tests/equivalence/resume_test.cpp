@@ -1,0 +1,121 @@
+// The program itself, under mpirun: what is interrupted and resumed is what was never interrupted.
+#include "support/small_run.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace tessera::test {
+namespace {
+
+// 200 images, 40 a step: 5 steps an epoch, 3 epochs.
+class ResumeTest : public testing::Test {
+ protected:
+  void SetUp() override { write_small_dataset(data(), 200, 50); }
+  [[nodiscard]] std::string data() const { return scratch_.file("data"); }
+  [[nodiscard]] std::string out(const std::string& name) const { return scratch_.file(name); }
+
+  // `ranks` x `batch` is 40.
+  CommandResult run(int ranks, const std::string& output, const std::string& flags) const {
+    return finetune(ranks, data(), out(output), "--epochs 3 --batch_size " + std::to_string(40 / ranks) + " " + flags);
+  }
+  [[nodiscard]] std::string consolidated(const std::string& output) const {
+    const std::string file = out(output + ".safetensors");
+    const CommandResult result = tessera_ckpt("consolidate " + out(output) + "/checkpoint-final --output " + file);
+    EXPECT_EQ(result.status, 0) << result.output;
+    return read_file(file);
+  }
+  void expect_near_columns(const std::string& a, const std::string& b, const std::string& key, double bound) const {
+    const std::vector<std::string> first = column(out(a) + "/steps.jsonl", key);
+    const std::vector<std::string> second = column(out(b) + "/steps.jsonl", key);
+    ASSERT_EQ(first.size(), second.size());
+    for (std::size_t i = 0; i < first.size(); ++i) {
+      EXPECT_NEAR(std::stod(first[i]), std::stod(second[i]), bound * std::abs(std::stod(second[i])))
+          << key << " of step " << i;
+    }
+  }
+
+  ScratchDirectory scratch_;
+};
+
+TEST_F(ResumeTest, SameWorldGoesOnBitForBit) {
+  for (const std::string stage : {"0", "2"}) {
+    const std::string whole = "whole" + stage;
+    const std::string parts = "parts" + stage;
+    CommandResult result = run(2, whole, "--zero_stage " + stage);
+    ASSERT_EQ(result.status, 0) << result.output;
+    result = run(2, parts, "--zero_stage " + stage + " --max_steps 7");  // in the middle of the second epoch
+    ASSERT_EQ(result.status, 0) << result.output;
+    EXPECT_TRUE(std::filesystem::exists(out(parts) + "/checkpoint-step-7"));
+    result = run(2, parts, "--zero_stage " + stage + " --resume auto");
+    ASSERT_EQ(result.status, 0) << result.output;
+    for (const std::string key : {"step", "loss", "lr", "grad_norm"}) {
+      EXPECT_EQ(column(out(whole) + "/steps.jsonl", key), column(out(parts) + "/steps.jsonl", key)) << key;
+    }
+    for (const std::string key : {"epoch", "train_loss", "train_acc1", "train_lr", "test_loss", "test_acc1"}) {
+      EXPECT_EQ(column(out(whole) + "/log.txt", key), column(out(parts) + "/log.txt", key)) << key;
+    }
+    EXPECT_EQ(consolidated(whole), consolidated(parts)) << "the consolidated files, byte for byte";
+  }
+}
+
+TEST_F(ResumeTest, OtherWorldsAndStagesGoOnWithinTheOrderOfSums) {
+  ASSERT_EQ(run(1, "whole", "").status, 0);
+  CommandResult result = run(2, "parts", "--zero_stage 2 --save_every_steps 4 --max_steps 4");
+  ASSERT_EQ(result.status, 0) << result.output;
+  result = run(4, "parts", "--zero_stage 1 --resume auto --max_steps 9");
+  ASSERT_EQ(result.status, 0) << result.output;
+  result = run(1, "parts", "--resume " + out("parts") + "/checkpoint-step-9");
+  ASSERT_EQ(result.status, 0) << result.output;
+  // 15 steps of 40 x 16 summands each, see engine_test.cpp.
+  expect_near_columns("parts", "whole", "loss", 15 * 40 * 16 * 1.2e-7);
+  EXPECT_EQ(column(out("parts") + "/steps.jsonl", "lr"), column(out("whole") + "/steps.jsonl", "lr"));
+}
+
+TEST_F(ResumeTest, TheConsolidatedFileGivesTheAccuracyOfTheRun) {
+  ASSERT_EQ(run(2, "run", "--zero_stage 2").status, 0);
+  consolidated("run");
+  const double trained = std::stod(column(out("run") + "/log.txt", "test_acc1").back());
+  EXPECT_GT(trained, 30) << "ten classes: it learnt something";
+  for (const std::string weights : {out("run.safetensors"), out("run") + "/checkpoint-final"}) {
+    const std::string report = out("eval.json");
+    const CommandResult result = tessera("eval --device cpu --dataset fashion-mnist --data_path " + data() +
+                                         " --input_size 28 --checkpoint " + weights + " >" + report);
+    ASSERT_EQ(result.status, 0) << result.output;
+    EXPECT_EQ(std::stod(column(report, "test_acc1").at(0)), trained) << weights;
+    EXPECT_EQ(column(report, "num_images").at(0), "50");
+  }
+}
+
+TEST_F(ResumeTest, KeepsTheLastCheckpointsAlone) {
+  const CommandResult result = run(2, "run", "--save_every_epochs 1 --save_every_steps 2 --keep_last 2");
+  ASSERT_EQ(result.status, 0) << result.output;
+  std::vector<std::string> kept;
+  for (const std::string& name : list_directory(out("run"))) {
+    if (name.rfind("checkpoint-", 0) == 0) {
+      kept.push_back(name);
+    }
+  }
+  EXPECT_EQ(kept, (std::vector<std::string>{"checkpoint-final", "checkpoint-step-12", "checkpoint-step-14"}));
+}
+
+TEST_F(ResumeTest, ARunIsNotBegunOverAnother) {
+  ASSERT_EQ(run(1, "run", "--max_steps 2").status, 0);
+  const CommandResult again = run(1, "run", "");
+  EXPECT_EQ(again.status, 2);
+  EXPECT_NE(again.output.find("--resume auto"), std::string::npos) << again.output;
+}
+
+TEST_F(ResumeTest, AnotherRunIsNotGoneOnWith) {
+  ASSERT_EQ(run(1, "run", "--max_steps 2").status, 0);
+  const CommandResult other = finetune(1, data(), out("run"), "--epochs 3 --batch_size 20 --seed 5 --resume auto");
+  EXPECT_EQ(other.status, 2);
+  EXPECT_NE(other.output.find("images per step"), std::string::npos) << other.output;
+  EXPECT_NE(other.output.find("--seed: 0 in the checkpoint, 5 now"), std::string::npos) << other.output;
+}
+
+}  // namespace
+}  // namespace tessera::test

@@ -1,0 +1,147 @@
+// Bad input is one clear message and status 2 before training; a failure later ends every rank soon, and names itself.
+#include "support/small_run.hpp"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <thread>
+
+namespace tessera::test {
+namespace {
+
+class RunErrors : public testing::Test {
+ protected:
+  void SetUp() override { write_small_dataset(data(), 200, 50); }
+  [[nodiscard]] std::string data() const { return scratch_.file("data"); }
+
+  static int count(const std::string& text, const std::string& part) {
+    int found = 0;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) {
+      ++found;
+    }
+    return found;
+  }
+
+  // Two ranks: one message, status 2, and nothing trained.
+  void expect_refused(const std::string& flags, const std::string& words) const {
+    const std::string output = scratch_.file("out");
+    const CommandResult result = finetune(2, data(), output, flags);
+    EXPECT_EQ(result.status, 2) << flags << "\n" << result.output;
+    EXPECT_EQ(count(result.output, "error: "), 1) << flags << "\n" << result.output;
+    EXPECT_NE(result.output.find(words), std::string::npos) << flags << "\n" << result.output;
+    EXPECT_EQ(result.output.find("epoch 0 ["), std::string::npos) << "training began: " << result.output;
+    std::filesystem::remove_all(output);
+  }
+
+  ScratchDirectory scratch_;
+};
+
+TEST_F(RunErrors, FlagsAndJson) {
+  expect_refused("--epoch 3", "--epochs");
+  expect_refused("--epochs three", "three");
+  expect_refused("--mixup 0.8", "mixup");
+  write_file(scratch_.file("bad.json"), "{\"zero_optimization\": {\"stagge\": 2}}");
+  expect_refused("--config " + scratch_.file("bad.json"), "stagge");
+  write_file(scratch_.file("torn.json"), "{\"zero_optimization\": ");
+  expect_refused("--config " + scratch_.file("torn.json"), "torn.json");
+  expect_refused("--config " + scratch_.file("absent.json"), "absent.json");
+}
+
+TEST_F(RunErrors, Data) {
+  const std::string images = data() + "/train-images-idx3-ubyte";
+  const std::string whole = read_file(images);
+  write_file(images, whole.substr(0, whole.size() - 100));
+  expect_refused("", "train-images-idx3-ubyte");
+  std::filesystem::remove(images);
+  expect_refused("", "train-images-idx3-ubyte");
+  write_file(images, whole);
+  const std::string labels = data() + "/train-labels-idx1-ubyte";
+  std::string wrong = read_file(labels);
+  wrong.back() = 77;
+  write_file(labels, wrong);
+  expect_refused("", "77");
+}
+
+TEST_F(RunErrors, Sizes) {
+  expect_refused("--nb_classes 7", "--nb_classes 7");
+  expect_refused("--batch_size 300", "fewer than one step");
+  std::string model = read_file(data() + "/model.json");
+  model.replace(model.find("\"num_attention_heads\": 4"), 24, "\"num_attention_heads\": 3");
+  write_file(data() + "/model.json", model);
+  expect_refused("", "num_attention_heads");
+}
+
+TEST_F(RunErrors, WeightsThatCannotBeRead) {
+  const std::string hub = scratch_.file("hub");
+  std::filesystem::create_directories(hub);
+  std::filesystem::copy(data() + "/model.json", hub + "/config.json");
+  const auto refused = [&](const std::string& words) {
+    const CommandResult result = run_command(
+        "timeout 60 " + std::string(TESSERA_BIN) + " finetune --device cpu --dataset fashion-mnist --data_path " +
+        data() + " --pretrained_model_path " + hub + " --load_pretrained --input_size 28 --patch_size 7");
+    EXPECT_EQ(result.status, 2) << result.output;
+    EXPECT_NE(result.output.find(words), std::string::npos) << result.output;
+  };
+  refused("model.safetensors");
+  write_file(hub + "/model.safetensors", "not a safetensors file");
+  refused("model.safetensors");
+  std::filesystem::copy(std::string(TESSERA_TEST_DATA) + "/qwen3/hub_fp16/model.safetensors",
+                        hub + "/model.safetensors", std::filesystem::copy_options::overwrite_existing);
+  refused("mis-shaped");
+}
+
+TEST_F(RunErrors, OutputThatCannotBeWritten) {
+  write_file(scratch_.file("out"), "a file where the directory should be");
+  const CommandResult result = finetune(2, data(), scratch_.file("out"), "");
+  EXPECT_EQ(result.status, 2) << result.output;
+  EXPECT_NE(result.output.find("cannot be written"), std::string::npos) << result.output;
+}
+
+TEST_F(RunErrors, TooLittleMemoryByThePlan) {
+  expect_refused("--batch_size 90 --input_size 27888 --patch_size 3486", "by the plan");
+}
+
+TEST_F(RunErrors, AKilledRankEndsTheRun) {
+  using Clock = std::chrono::steady_clock;
+  CommandResult result;
+  std::thread runner([&] { result = finetune(2, data(), scratch_.file("out"), "--epochs 5000 --batch_size 20"); });
+  const std::string steps = scratch_.file("out/steps.jsonl");
+  while (!std::filesystem::exists(steps) || std::filesystem::file_size(steps) < 500) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  const auto killed = Clock::now();
+  run_command("pkill -9 -n -f '" + scratch_.file("out") + "'");
+  runner.join();
+  EXPECT_LT(std::chrono::duration<double>(Clock::now() - killed).count(), 10.0);
+  EXPECT_NE(result.status, 0);
+}
+
+// The second rank's last image is damaged: it fails in mid-training, names itself, and takes the other with it.
+TEST_F(RunErrors, AFailingRankNamesItself) {
+  const std::string folder = scratch_.file("images");
+  for (const std::string part : {"train", "val"}) {
+    for (const std::string name : {"cat", "dog"}) {
+      std::filesystem::create_directories(folder + "/" + part + "/" + name);
+      for (int i = 0; i < 20; ++i) {
+        std::filesystem::copy(std::string(TESSERA_TEST_DATA) + "/images/color_420.jpg",
+                              folder + "/" + part + "/" + name + "/" + std::to_string(i) + ".jpg");
+      }
+    }
+  }
+  write_file(folder + "/train/dog/7.jpg", "no JPEG");
+  const auto start = std::chrono::steady_clock::now();
+  const CommandResult result = run_command(
+      "timeout 60 " + std::string(TESSERA_MPIEXEC) + " --oversubscribe -n 2 " + TESSERA_BIN +
+      " finetune --device cpu --dataset imagefolder --data_path " + folder + " --model_config " + data() +
+      "/model.json --random_init --input_size 28 --patch_size 7 --batch_size 5 --epochs 5000 --num_workers 1");
+  EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 20.0);
+  EXPECT_EQ(result.status, 1) << result.output;
+  EXPECT_NE(result.output.find("[rank "), std::string::npos) << result.output;
+  EXPECT_NE(result.output.find(" on "), std::string::npos) << result.output;
+  EXPECT_NE(result.output.find("7.jpg"), std::string::npos) << result.output;
+}
+
+}  // namespace
+}  // namespace tessera::test
