@@ -73,6 +73,7 @@ class PngDecoder {
       return false;
     }
     png_read_image(png_, rows_.data());
+    png_read_end(png_, nullptr);  // checks what comes after the last row: the pixels' checksums among it
     return true;
   }
 
