@@ -25,7 +25,7 @@ constexpr Recipe kRecipe{.mean = {0.2860F, 0.2860F, 0.2860F}, .std = {0.3530F, 0
 fs::path find_file(const fs::path& path, const std::string& name) {
   for (const char* folder : {".", "raw", "FashionMNIST/raw", "MNIST/raw"}) {
     for (const char* ending : {"", ".gz"}) {
-      const fs::path candidate = (path / folder / (name + ending)).lexically_normal();
+      fs::path candidate = (path / folder / (name + ending)).lexically_normal();
       if (fs::is_regular_file(candidate)) {
         return candidate;
       }

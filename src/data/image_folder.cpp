@@ -64,7 +64,7 @@ std::vector<std::string> list_images(const fs::path& root, const fs::path& folde
   std::vector<std::string> names;
   names.reserve(files.size());
   for (const auto& [parent, name] : files) {
-    names.push_back(parent + "/" + name);
+    names.push_back((fs::path(parent) / name).string());
   }
   return names;
 }

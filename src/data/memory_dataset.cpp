@@ -17,7 +17,7 @@ MemoryDataset::MemoryDataset(MemoryImages images) : images_(std::move(images)) {
 std::int64_t MemoryDataset::label(std::int64_t index) const { return images_.labels[static_cast<std::size_t>(index)]; }
 
 DecodedImage MemoryDataset::decode(std::int64_t index, std::vector<std::uint8_t>& /*scratch*/) const {
-  const auto image_bytes = static_cast<std::size_t>(images_.height * images_.width * images_.channels);
+  const std::size_t image_bytes = images_.pixels.size() / images_.labels.size();
   return {.bytes = std::span(images_.pixels).subspan(static_cast<std::size_t>(index) * image_bytes, image_bytes),
           .height = images_.height,
           .width = images_.width,

@@ -14,9 +14,10 @@ namespace {
 /// libpng's reader. It, too, reports errors by a call that must not return.
 class PngDecoder {
  public:
-  explicit PngDecoder(std::span<const std::uint8_t> file) : left_(file) {
-    png_ = png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {});
-    info_ = png_ == nullptr ? nullptr : png_create_info_struct(png_);
+  explicit PngDecoder(std::span<const std::uint8_t> file)
+      : png_(png_create_read_struct(PNG_LIBPNG_VER_STRING, this, on_error, [](png_structp, png_const_charp) {})),
+        info_(png_ == nullptr ? nullptr : png_create_info_struct(png_)),
+        left_(file) {
     if (info_ == nullptr) {
       png_destroy_read_struct(&png_, nullptr, nullptr);
       core::fail("data", "libpng of another version than its header's ({}), or out of memory", PNG_LIBPNG_VER_STRING);
@@ -73,6 +74,7 @@ class PngDecoder {
       return false;
     }
     png_read_image(png_, rows_.data());
+    png_read_end(png_, nullptr);  // checks what comes after the last row: the pixels' checksums among it
     return true;
   }
 
