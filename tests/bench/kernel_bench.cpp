@@ -29,9 +29,9 @@ struct Shape {
 };
 
 const std::map<std::string, Shape, std::less<>> kPresets = {
-    {"tiny", {128, 384, 4, 2, 32, 1 << 20}},          {"0.6b", {1024, 3072, 16, 8, 128, 50'000'000}},
-    {"1.7b", {2048, 6144, 16, 8, 128, 50'000'000}},   {"4b", {2560, 9728, 32, 8, 128, 50'000'000}},
-    {"8b", {4096, 12288, 32, 8, 128, 100'000'000}},   {"14b", {5120, 17408, 40, 8, 128, 100'000'000}},
+    {"tiny", {128, 384, 4, 2, 32, 1 << 20}},         {"0.6b", {1024, 3072, 16, 8, 128, 50'000'000}},
+    {"1.7b", {2048, 6144, 16, 8, 128, 50'000'000}},  {"4b", {2560, 9728, 32, 8, 128, 50'000'000}},
+    {"8b", {4096, 12288, 32, 8, 128, 100'000'000}},  {"14b", {5120, 17408, 40, 8, 128, 100'000'000}},
     {"32b", {5120, 25600, 64, 8, 128, 100'000'000}},
 };
 
@@ -225,8 +225,8 @@ class Cases {
     at::Tensor total = at::zeros({}, wide.options().dtype(at::kDouble));
     at::Tensor sum = wide.clone();
     bench.run({"adamw_step", adamw_bytes * count, 0, [&](std::size_t) { ops_.adamw_step(state, params); }}, 1);
-    bench.run({"add_sum_of_squares", element_ * count, 0, [&](std::size_t) { ops_.add_sum_of_squares(gradient, total); }},
-              1);
+    bench.run(
+        {"add_sum_of_squares", element_ * count, 0, [&](std::size_t) { ops_.add_sum_of_squares(gradient, total); }}, 1);
     bench.run({"  of fp32", 4 * count, 0, [&](std::size_t) { ops_.add_sum_of_squares(wide, total); }}, 1);
     bench.run({"accumulate", (8 + element_) * count, 0, [&](std::size_t) { ops_.accumulate(sum, gradient); }}, 1);
   }

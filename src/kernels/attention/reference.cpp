@@ -49,8 +49,7 @@ at::Tensor causal_scores(const Grouping& grouping, const at::Tensor& q_GSE, cons
   const at::Tensor bias_TT =
       at::full({tokens, tokens}, -std::numeric_limits<float>::infinity(), q_GSE.options()).triu(1);
   const at::Tensor bias_ST = bias_TT.repeat({grouping.repeats(), 1});
-  return at::baddbmm(bias_ST, q_GSE, k_GTE.transpose(1, 2), 1,
-                     1 / std::sqrt(static_cast<double>(grouping.head_dim)));
+  return at::baddbmm(bias_ST, q_GSE, k_GTE.transpose(1, 2), 1, 1 / std::sqrt(static_cast<double>(grouping.head_dim)));
 }
 
 }  // namespace
@@ -58,8 +57,7 @@ at::Tensor causal_scores(const Grouping& grouping, const at::Tensor& q_GSE, cons
 AttentionResult attention_forward(const at::Tensor& q_BTHE, const at::Tensor& k_BTKE, const at::Tensor& v_BTKE) {
   attention::check_forward(q_BTHE, k_BTKE, v_BTKE);
   const Grouping grouping(q_BTHE, k_BTKE);
-  const at::Tensor scores_GST =
-      causal_scores(grouping, grouping.group_queries(q_BTHE), grouping.group_keys(k_BTKE));
+  const at::Tensor scores_GST = causal_scores(grouping, grouping.group_queries(q_BTHE), grouping.group_keys(k_BTKE));
   const at::Tensor max_GS1 = scores_GST.amax(2, /*keepdim=*/true);
   const at::Tensor weight_GST = scores_GST.sub_(max_GS1).exp_();
   const at::Tensor sum_GS1 = weight_GST.sum(2, /*keepdim=*/true);

@@ -33,7 +33,8 @@ struct Uniform {
   }
 };
 
-/// Box-Muller in fp64, so that the functions of different libraries, which differ in the last bit, seldom differ in fp32.
+/// Box-Muller in fp64, so that the functions of different libraries, which differ in the last bit, seldom differ in
+/// fp32.
 struct Normal {
   static TESSERA_HOST_DEVICE Draws draw(std::uint64_t key, std::int64_t counter) {
     const core::Philox4 words = core::philox(key, static_cast<std::uint64_t>(counter), 0);
