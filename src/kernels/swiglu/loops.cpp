@@ -16,7 +16,7 @@ namespace {
   constexpr float kLog2E = 1.44269504F;
   constexpr float kLn2High = 0.693359375F;  // few bits, so that n times it is exact
   constexpr float kLn2Low = -2.12194440e-4F;
-  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
+  constexpr float kRound = 12582912.0F;          // 1.5 * 2^23: adding it leaves the nearest integer in the low bits
   const float raised = x < -87.0F ? -87.0F : x;  // a NaN passes
   const float clamped = raised > 87.0F ? 87.0F : raised;
   const float shifted = clamped * kLog2E + kRound;
