@@ -26,11 +26,6 @@ add_library(tessera_torch INTERFACE)
 target_compile_options(tessera_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
 target_link_options(tessera_torch INTERFACE -fopenmp)
 
-# torch/include carries a copy of fmt, newer than the library that we link: ours must be found first.
-get_target_property(fmt_include_dir fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
-file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/fmt_before_torch)
-file(CREATE_LINK ${fmt_include_dir}/fmt ${PROJECT_BINARY_DIR}/fmt_before_torch/fmt SYMBOLIC)
-target_include_directories(tessera_torch SYSTEM BEFORE INTERFACE ${PROJECT_BINARY_DIR}/fmt_before_torch)
 if(TESSERA_CUDA)
   tessera_import_torch(c10_cuda)
   tessera_import_torch(torch_cuda)

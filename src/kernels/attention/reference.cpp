@@ -63,8 +63,10 @@ AttentionResult attention_forward(const at::Tensor& q_BTHE, const at::Tensor& k_
   const at::Tensor sum_GS1 = weight_GST.sum(2, /*keepdim=*/true);
   const at::Tensor out_GSE = at::bmm(weight_GST, grouping.group_keys(v_BTKE)).div_(sum_GS1);
   const at::Tensor logsumexp_GS1 = max_GS1 + sum_GS1.log();
-  return {grouping.ungroup_queries(out_GSE).to(q_BTHE.scalar_type()),
-          logsumexp_GS1.view({grouping.batch, grouping.query_heads, grouping.tokens})};
+  AttentionResult result;
+  result.out_BTHE = grouping.ungroup_queries(out_GSE).to(q_BTHE.scalar_type());
+  result.logsumexp_BHT = logsumexp_GS1.view({grouping.batch, grouping.query_heads, grouping.tokens});
+  return result;
 }
 
 // With P = exp(S - logsumexp): dV = P^T dO, dP = dO V^T, dS = P (dP - rowsum(P dP)), dQ = dS K c, dK = dS^T Q c, where

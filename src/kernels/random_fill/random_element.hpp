@@ -52,7 +52,7 @@ struct Normal {
 };
 
 TESSERA_HOST_DEVICE inline float scaled(const Affine& affine, double draw) {
-  return static_cast<float>(affine.offset + affine.scale * draw);
+  return static_cast<float>(std::fma(affine.scale, draw, affine.offset));  // fused on every machine, or on none
 }
 
 }  // namespace tessera::kernels::random_fill
