@@ -43,6 +43,16 @@ __device__ __forceinline__ float element(const Vector<__nv_bfloat16>& vector, in
   return __uint_as_float(i % 2 == 0 ? word << 16U : word & 0xFFFF0000U);
 }
 
+/// Makes the compiler unpack the elements anew behind this point. It would keep those that are used on both sides of a
+/// barrier, in twice as many registers, and spill.
+template <class T>
+__device__ __forceinline__ void forget_elements(Vector<T>& vector) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    asm volatile("" : "+r"(vector.word[i]));
+  }
+}
+
 template <class T>
 __device__ __forceinline__ Vector<T> pack(const float (&values)[kVectorSize<T>]) {
   Vector<T> vector;

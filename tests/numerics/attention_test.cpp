@@ -48,7 +48,7 @@ struct Oracle {
     const at::Tensor out_BHTE = std::get<0>(at::_scaled_dot_product_attention_math(
         q_BHTE, k_BHSE, v_BHSE, /*attn_mask=*/std::nullopt, /*dropout_p=*/0, /*is_causal=*/true));
     by_head(out_BHTE).backward(exact(in.dout_BTHE));
-    const at::NoGradGuard no_grad;
+    const c10::NoGradGuard no_grad;
     out_BTHE = by_head(out_BHTE).contiguous();
     dq_BTHE = q.grad();
     dk_BTKE = k.grad();

@@ -2,6 +2,8 @@
 #include "support/kernel_test.hpp"
 #include "tessera/core/error.hpp"
 
+#include <ATen/Parallel.h>
+
 #include <cmath>
 #include <limits>
 #include <tuple>

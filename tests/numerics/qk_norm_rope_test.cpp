@@ -51,7 +51,7 @@ struct Oracle {
     const at::Tensor y = normed * cos + swap(normed, -1) * sin;
     y.backward(exact(dy_BTAE));
 
-    const at::NoGradGuard no_grad;
+    const c10::NoGradGuard no_grad;
     y_BTAE = y.detach();
     dx_BTAE = x.grad();
     dweight_E = weight.grad();

@@ -26,7 +26,7 @@ class Swiglu : public test::KernelTest {
 
     // The exponential's argument is off by a unit of |gate| or two, the rest by a few units. In the gate's gradient,
     // s (1 + g (1 - s)), 1 - s may be nothing but rounding errors, and they are multiplied by g.
-    const at::NoGradGuard no_grad;
+    const c10::NoGradGuard no_grad;
     const double unit = unit_of(at::kFloat);
     const double rounding = unit_of(gate_up_N2F.scalar_type());
     const at::Tensor relative = unit * (12 + 3 * gate.abs());

@@ -3,6 +3,7 @@
 #include "tessera/kernels/ops.hpp"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
 #include <string>

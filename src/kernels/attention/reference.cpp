@@ -33,7 +33,8 @@ struct Grouping {
   [[nodiscard]] at::Tensor ungroup_queries(const at::Tensor& q_GSE) const {
     return q_GSE.view({batch, key_heads, repeats(), tokens, head_dim})
         .permute({0, 3, 1, 2, 4})
-        .reshape({batch, tokens, query_heads, head_dim});
+        .reshape({batch, tokens, query_heads, head_dim})
+        .contiguous();
   }
   [[nodiscard]] at::Tensor group_keys(const at::Tensor& k_BTKE) const {
     return k_BTKE.to(at::kFloat).permute({0, 2, 1, 3}).reshape({batch * key_heads, tokens, head_dim});

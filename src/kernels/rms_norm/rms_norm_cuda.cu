@@ -149,14 +149,21 @@ __device__ __forceinline__ void store_partial(const float (&dweight)[kVectors][k
   }
 }
 
+/// Vector v of the thread's, from the L1 cache: backward has no registers to keep the weight in.
+template <class T>
+__device__ __forceinline__ Vector<T> load_weight(const void* weight_D, int v, int num_vectors) {
+  const auto index = static_cast<int>(threadIdx.x + v * blockDim.x);
+  return index < num_vectors
+             ? load_vector(static_cast<const T*>(weight_D) + static_cast<std::int64_t>(index) * kVectorSize<T>)
+             : Vector<T>{};
+}
+
 /// A block takes rows in strides and keeps its share of the weight's gradient in registers until the end.
 template <class T, int kVectors>
 __global__ void __launch_bounds__(kMaxBackwardThreads) backward_kernel(BackwardArgs args) {
   constexpr int kSize = kVectorSize<T>;
   const auto num_vectors = static_cast<int>(args.num_columns / kSize);
   const float inverse_columns = 1.0F / static_cast<float>(args.num_columns);
-  Vector<T> weight[kVectors];
-  load_row(static_cast<const T*>(args.weight_D), num_vectors, true, weight);
   float dweight[kVectors][kSize] = {};
   int turn = 0;
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * blockDim.y;
@@ -176,11 +183,12 @@ __global__ void __launch_bounds__(kMaxBackwardThreads) backward_kernel(BackwardA
     float dot = 0;
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) {
+      const Vector<T> weight = load_weight<T>(args.weight_D, v, num_vectors);
 #pragma unroll
       for (int i = 0; i < kSize; ++i) {
         const float product = element(dy[v], i) * (element(x[v], i) * rstd);
         dweight[v][i] += product;
-        dot += product * element(weight[v], i);
+        dot += product * element(weight, i);
       }
     }
     const float slope = sum_over_team(dot, turn) * inverse_columns * rstd;
@@ -188,11 +196,14 @@ __global__ void __launch_bounds__(kMaxBackwardThreads) backward_kernel(BackwardA
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) {
       const auto index = static_cast<int>(threadIdx.x + v * blockDim.x);
+      forget_elements(x[v]);
+      forget_elements(dy[v]);
       if (is_row && index < num_vectors) {
+        const Vector<T> weight = load_weight<T>(args.weight_D, v, num_vectors);
         float values[kSize];
 #pragma unroll
         for (int i = 0; i < kSize; ++i) {
-          const float g = element(dy[v], i) * element(weight[v], i);
+          const float g = element(dy[v], i) * element(weight, i);
           values[i] = (g - element(x[v], i) * slope) * rstd + element(residual[v], i);
         }
         store_vector(dx + static_cast<std::int64_t>(index) * kSize, pack<T>(values));
