@@ -16,14 +16,15 @@ function(tessera_import_torch name)
   target_include_directories(${name} SYSTEM INTERFACE ${torch_dir}/include)
 endfunction()
 
-# at::parallel_for is a template in a header: without OpenMP in our own flags it would run on one thread.
-find_package(OpenMP REQUIRED COMPONENTS CXX)
-
 tessera_import_torch(c10)
 tessera_import_torch(torch_cpu)
-target_link_libraries(torch_cpu INTERFACE c10 OpenMP::OpenMP_CXX)
+target_link_libraries(torch_cpu INTERFACE c10)
 
 add_library(tessera_torch INTERFACE)
+
+# at::parallel_for is a template in a header: without OpenMP in our own flags it would run on one thread.
+target_compile_options(tessera_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+target_link_options(tessera_torch INTERFACE -fopenmp)
 
 if(TESSERA_CUDA)
   tessera_import_torch(c10_cuda)

@@ -26,6 +26,12 @@ constexpr Ops kReferenceOps = {
 
 constexpr Ops make_cpu_ops() {
   Ops ops = kReferenceOps;
+  ops.rms_norm_forward = cpu::rms_norm_forward;
+  ops.rms_norm_backward = cpu::rms_norm_backward;
+  ops.qk_norm_rope_forward = cpu::qk_norm_rope_forward;
+  ops.qk_norm_rope_backward = cpu::qk_norm_rope_backward;
+  ops.swiglu_forward = cpu::swiglu_forward;
+  ops.swiglu_backward = cpu::swiglu_backward;
   ops.adamw_step = cpu::adamw_step;
   ops.add_sum_of_squares = cpu::add_sum_of_squares;
   return ops;

@@ -7,9 +7,12 @@
 
 namespace tessera::kernels {
 
+/// What backward needs again; all but `out_BTHE` is for the implementation that made it alone.
 struct AttentionResult {
   at::Tensor out_BTHE;
-  at::Tensor logsumexp_BHT;  ///< fp32; opaque to callers, who only hand it back
+  at::Tensor logsumexp_BHT;  ///< fp32
+  at::Tensor rng_state;      ///< flash attention's, of two integers; undefined elsewhere
+  at::Tensor rng_unused;     ///< its companion
 };
 
 struct AttentionGradients {
@@ -19,7 +22,7 @@ struct AttentionGradients {
 };
 
 /// Causal attention softmax(q k^T / sqrt(E)) v. q and k are contiguous; v may be strided with its last dimension
-/// contiguous. Softmax in fp32.
+/// contiguous, and so may dout. Softmax in fp32. The results are contiguous.
 using AttentionForward = AttentionResult(const at::Tensor& q_BTHE, const at::Tensor& k_BTKE, const at::Tensor& v_BTKE);
 
 using AttentionBackward = AttentionGradients(const at::Tensor& dout_BTHE, const at::Tensor& q_BTHE,
@@ -31,6 +34,8 @@ AttentionForward attention_forward;
 AttentionBackward attention_backward;
 }  // namespace reference
 
+/// bf16: ATen's flash attention (Dao 2023), its backward in the deterministic order. fp32, for which that has no
+/// kernels, and heads that are no multiple of 8 elements or longer than 256: reference::, on the GPU.
 namespace cuda {
 AttentionForward attention_forward;
 AttentionBackward attention_backward;

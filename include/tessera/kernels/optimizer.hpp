@@ -28,8 +28,8 @@ struct AdamWState {
 
 /// One AdamW update with decoupled decay (Loshchilov and Hutter 2019; the operations in the order of
 /// torch.optim.AdamW): p *= 1 - lr wd; m += (g - m) (1 - b1); v = b2 v + (1 - b2) g^2;
-/// p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps). Every operation is fp32 and rounded, and the scalars are
-/// computed in fp64 and rounded once, so that every implementation and device gives the same bits.
+/// p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps). Every operation is fp32 and rounded, and the scalars
+/// are computed in fp64 and rounded once, so that every implementation and device gives the same bits.
 using AdamWStep = void(const AdamWState& state, const AdamWParams& params);
 
 /// Adds the sum of squares of `flat` (bf16 or fp32) to the fp64 scalar `total`. The order of summation depends on the
@@ -45,7 +45,8 @@ AddSumOfSquares add_sum_of_squares;
 Accumulate accumulate;
 }  // namespace reference
 
-/// One pass over memory with vector instructions, on all of the rank's threads; adamw_step gives the bits of reference::.
+/// One pass over memory with vector instructions, on all of the rank's threads; adamw_step gives the bits of
+/// reference::.
 namespace cpu {
 AdamWStep adamw_step;
 AddSumOfSquares add_sum_of_squares;

@@ -56,6 +56,12 @@ QkNormRopeForward qk_norm_rope_forward;
 QkNormRopeBackward qk_norm_rope_backward;
 }  // namespace reference
 
+/// fp32 in one pass with vector instructions, on all of the rank's threads; bf16 as reference::.
+namespace cpu {
+QkNormRopeForward qk_norm_rope_forward;
+QkNormRopeBackward qk_norm_rope_backward;
+}  // namespace cpu
+
 namespace cuda {
 QkNormRopeForward qk_norm_rope_forward;
 QkNormRopeBackward qk_norm_rope_backward;

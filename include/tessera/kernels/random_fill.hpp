@@ -13,13 +13,13 @@ struct RandomStream {
   std::int64_t first_element = 0;  ///< the index in the whole tensor of the piece's first element
 };
 
-/// Normal by Box-Muller: elements 4c..4c+3 come from philox(key, c, 0). Evaluated in fp64, rounded to fp32 and from that
-/// to the tensor's type. CPU and CUDA differ by no more than one unit in the last place of fp32, and seldom do, because
-/// their fp64 log, cos and sin are good to a few units in fp64's last place.
+/// Normal by Box-Muller: elements 4c..4c+3 come from philox(key, c, 0). Evaluated in fp64, rounded to fp32 and from
+/// that to the tensor's type. CPU and CUDA differ by no more than one unit in the last place of fp32, and seldom do,
+/// because their fp64 log, cos and sin are good to a few units in fp64's last place.
 using FillNormal = void(at::Tensor& flat, const RandomStream& stream, double mean, double std);
 
-/// Uniform in [low, high): low + (high - low) u with 24 random bits u, rounded as above but never up to `high`. The same
-/// bits on CPU and CUDA.
+/// Uniform in [low, high): low + (high - low) u with 24 random bits u, rounded as above but never up to `high`. The
+/// same bits on CPU and CUDA.
 using FillUniform = void(at::Tensor& flat, const RandomStream& stream, double low, double high);
 
 namespace cpu {

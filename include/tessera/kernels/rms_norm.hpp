@@ -27,6 +27,12 @@ RmsNormForward rms_norm_forward;
 RmsNormBackward rms_norm_backward;
 }  // namespace reference
 
+/// fp32 in one pass with vector instructions, on all of the rank's threads; bf16 as reference::.
+namespace cpu {
+RmsNormForward rms_norm_forward;
+RmsNormBackward rms_norm_backward;
+}  // namespace cpu
+
 namespace cuda {
 RmsNormForward rms_norm_forward;
 RmsNormBackward rms_norm_backward;

@@ -17,6 +17,12 @@ SwigluForward swiglu_forward;
 SwigluBackward swiglu_backward;
 }  // namespace reference
 
+/// fp32 in one pass with vector instructions, on all of the rank's threads; bf16 as reference::.
+namespace cpu {
+SwigluForward swiglu_forward;
+SwigluBackward swiglu_backward;
+}  // namespace cpu
+
 namespace cuda {
 SwigluForward swiglu_forward;
 SwigluBackward swiglu_backward;

@@ -33,7 +33,8 @@ struct Grouping {
   [[nodiscard]] at::Tensor ungroup_queries(const at::Tensor& q_GSE) const {
     return q_GSE.view({batch, key_heads, repeats(), tokens, head_dim})
         .permute({0, 3, 1, 2, 4})
-        .reshape({batch, tokens, query_heads, head_dim});
+        .reshape({batch, tokens, query_heads, head_dim})
+        .contiguous();
   }
   [[nodiscard]] at::Tensor group_keys(const at::Tensor& k_BTKE) const {
     return k_BTKE.to(at::kFloat).permute({0, 2, 1, 3}).reshape({batch * key_heads, tokens, head_dim});
@@ -49,8 +50,7 @@ at::Tensor causal_scores(const Grouping& grouping, const at::Tensor& q_GSE, cons
   const at::Tensor bias_TT =
       at::full({tokens, tokens}, -std::numeric_limits<float>::infinity(), q_GSE.options()).triu(1);
   const at::Tensor bias_ST = bias_TT.repeat({grouping.repeats(), 1});
-  return at::baddbmm(bias_ST, q_GSE, k_GTE.transpose(1, 2), 1,
-                     1 / std::sqrt(static_cast<double>(grouping.head_dim)));
+  return at::baddbmm(bias_ST, q_GSE, k_GTE.transpose(1, 2), 1, 1 / std::sqrt(static_cast<double>(grouping.head_dim)));
 }
 
 }  // namespace
@@ -58,15 +58,16 @@ at::Tensor causal_scores(const Grouping& grouping, const at::Tensor& q_GSE, cons
 AttentionResult attention_forward(const at::Tensor& q_BTHE, const at::Tensor& k_BTKE, const at::Tensor& v_BTKE) {
   attention::check_forward(q_BTHE, k_BTKE, v_BTKE);
   const Grouping grouping(q_BTHE, k_BTKE);
-  const at::Tensor scores_GST =
-      causal_scores(grouping, grouping.group_queries(q_BTHE), grouping.group_keys(k_BTKE));
+  const at::Tensor scores_GST = causal_scores(grouping, grouping.group_queries(q_BTHE), grouping.group_keys(k_BTKE));
   const at::Tensor max_GS1 = scores_GST.amax(2, /*keepdim=*/true);
   const at::Tensor weight_GST = scores_GST.sub_(max_GS1).exp_();
   const at::Tensor sum_GS1 = weight_GST.sum(2, /*keepdim=*/true);
   const at::Tensor out_GSE = at::bmm(weight_GST, grouping.group_keys(v_BTKE)).div_(sum_GS1);
   const at::Tensor logsumexp_GS1 = max_GS1 + sum_GS1.log();
-  return {grouping.ungroup_queries(out_GSE).to(q_BTHE.scalar_type()),
-          logsumexp_GS1.view({grouping.batch, grouping.query_heads, grouping.tokens})};
+  AttentionResult result;
+  result.out_BTHE = grouping.ungroup_queries(out_GSE).to(q_BTHE.scalar_type());
+  result.logsumexp_BHT = logsumexp_GS1.view({grouping.batch, grouping.query_heads, grouping.tokens});
+  return result;
 }
 
 // With P = exp(S - logsumexp): dV = P^T dO, dP = dO V^T, dS = P (dP - rowsum(P dP)), dQ = dS K c, dK = dS^T Q c, where

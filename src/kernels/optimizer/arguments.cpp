@@ -20,7 +20,8 @@ void check_adamw(const AdamWState& state, const AdamWParams& params) {
   if (state.weight.scalar_type() == at::kBFloat16) {
     Check("adamw_step", "master", state.master).has_type(at::kFloat).has_shape(shape).is_contiguous().is_on(device);
   } else {
-    core::require(!state.master.defined(), "kernels", "adamw_step: an fp32 weight is its own master, and was given one");
+    core::require(!state.master.defined(), "kernels",
+                  "adamw_step: an fp32 weight is its own master, and was given one");
   }
   core::require(params.step >= 1, "kernels", "adamw_step: step is {}; the first is 1", params.step);
 }

@@ -1,33 +1,19 @@
 #include "kernels/optimizer/loops.hpp"
 
+#include "kernels/vector_clones.hpp"
+#include "tessera/core/dtype.hpp"
+
 #include <array>
-#include <bit>
 #include <cmath>
 
-// Compiled with -ffp-contract=off -fno-math-errno (src/CMakeLists.txt): products stay rounded, and square roots need not
-// report errors and so become vector instructions.
-
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define TESSERA_VECTOR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define TESSERA_VECTOR_CLONES
-#endif
+// Compiled with -ffp-contract=off (src/CMakeLists.txt), so that products stay rounded.
 
 namespace tessera::kernels::optimizer {
 namespace {
 
 [[gnu::always_inline]] inline float to_float(float value) { return value; }
 
-[[gnu::always_inline]] inline float to_float(std::uint16_t bits) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16U);
-}
-
-/// To nearest, ties to even; without a branch, so that it becomes vector instructions.
-[[gnu::always_inline]] inline std::uint16_t to_bf16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t rounded = (bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U;
-  return static_cast<std::uint16_t>((bits & 0x7FFFFFFFU) > 0x7F800000U ? 0x7FC0U : rounded);
-}
+[[gnu::always_inline]] inline float to_float(std::uint16_t bits) { return core::bf16_to_float(bits); }
 
 template <bool kHasWeight, class Gradient>
 [[gnu::always_inline]] inline void update(const AdamWRange& range, const Gradient* gradient,
@@ -44,7 +30,7 @@ template <bool kHasWeight, class Gradient>
     exp_avg[i] = e.exp_avg;
     exp_avg_sq[i] = e.exp_avg_sq;
     if constexpr (kHasWeight) {
-      weight[i] = to_bf16(e.parameter);
+      weight[i] = core::float_to_bf16(e.parameter);
     }
   }
 }

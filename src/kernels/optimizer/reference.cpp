@@ -19,7 +19,10 @@ void adamw_step(const AdamWState& state, const AdamWParams& params) {
   parameter.mul_(c.decay);
   exp_avg.add_((gradient - exp_avg).mul_(c.one_minus_beta1));
   exp_avg_sq.mul_(c.beta2).add_((gradient * c.one_minus_beta2).mul_(gradient));
-  const at::Tensor denominator = exp_avg_sq.sqrt().mul_(c.inverse_sqrt_correction2).add_(c.eps);
+  // ATen's fp32 root may come from a library that is a unit off; the fp64 one, rounded, is the fp32 number nearest to
+  // it.
+  const at::Tensor root = exp_avg_sq.to(at::kDouble).sqrt().to(at::kFloat);
+  const at::Tensor denominator = root.mul_(c.inverse_sqrt_correction2).add_(c.eps);
   parameter.sub_((exp_avg * c.step_size).div_(denominator));
   if (state.master.defined()) {
     state.weight.copy_(parameter);

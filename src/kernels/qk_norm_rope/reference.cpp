@@ -5,8 +5,8 @@
 
 #include <ATen/ATen.h>
 
-// Shapes: B images, T tokens, N = B*T rows, H query heads, K key/value heads, A heads of either kind, E elements a head,
-// C = (H + 2K) E.
+// Shapes: B images, T tokens, N = B*T rows, H query heads, K key/value heads, A heads of either kind, E elements a
+// head, C = (H + 2K) E.
 
 namespace tessera::kernels {
 
@@ -86,11 +86,10 @@ at::Tensor qk_norm_rope_backward(const at::Tensor& dq_BTHE, const at::Tensor& dk
   qk_norm_rope::check_backward(dq_BTHE, dk_BTKE, dv_BTKE, qkv_NC, shape, weight_gradients);
   const at::Tensor q_BTHE = heads_of(qkv_NC, shape, 0, shape.query_heads);
   const at::Tensor k_BTKE = heads_of(qkv_NC, shape, shape.query_heads, shape.key_heads);
-  const at::Tensor dqkv_BTAE =
-      at::cat({backward_heads(dq_BTHE, q_BTHE, q_weight_E, rotary, eps, weight_gradients.q_weight),
-               backward_heads(dk_BTKE, k_BTKE, k_weight_E, rotary, eps, weight_gradients.k_weight),
-               dv_BTKE.to(at::kFloat)},
-              2);
+  const at::Tensor dqkv_BTAE = at::cat(
+      {backward_heads(dq_BTHE, q_BTHE, q_weight_E, rotary, eps, weight_gradients.q_weight),
+       backward_heads(dk_BTKE, k_BTKE, k_weight_E, rotary, eps, weight_gradients.k_weight), dv_BTKE.to(at::kFloat)},
+      2);
   return dqkv_BTAE.to(qkv_NC.scalar_type()).view(qkv_NC.sizes());
 }
 

@@ -33,7 +33,8 @@ struct Uniform {
   }
 };
 
-/// Box-Muller in fp64, so that the functions of different libraries, which differ in the last bit, seldom differ in fp32.
+/// Box-Muller in fp64, so that the functions of different libraries, which differ in the last bit, seldom differ in
+/// fp32.
 struct Normal {
   static TESSERA_HOST_DEVICE Draws draw(std::uint64_t key, std::int64_t counter) {
     const core::Philox4 words = core::philox(key, static_cast<std::uint64_t>(counter), 0);
@@ -51,7 +52,7 @@ struct Normal {
 };
 
 TESSERA_HOST_DEVICE inline float scaled(const Affine& affine, double draw) {
-  return static_cast<float>(affine.offset + affine.scale * draw);
+  return static_cast<float>(std::fma(affine.scale, draw, affine.offset));  // fused on every machine, or on none
 }
 
 }  // namespace tessera::kernels::random_fill

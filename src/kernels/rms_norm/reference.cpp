@@ -17,7 +17,8 @@ RmsNormResult rms_norm_forward(const at::Tensor& x_ND, const at::Tensor& weight_
 }
 
 // y_i = w_i x_i r with r = (mean(x^2) + eps)^(-1/2), so dr/dx_j = -r^3 x_j / D and
-// dx_j = r w_j dy_j - x_j r^3 / D * sum_i(dy_i w_i x_i). With the normalised n = x r: dx = r (g - n mean(g n)), g = dy w.
+// dx_j = r w_j dy_j - x_j r^3 / D * sum_i(dy_i w_i x_i). With the normalised n = x r: dx = r (g - n mean(g n)), g = dy
+// w.
 at::Tensor rms_norm_backward(const at::Tensor& dy_ND, const at::Tensor& x_ND, const at::Tensor& weight_D,
                              const at::Tensor& rstd_N, const at::Tensor& residual_gradient_ND,
                              const GradientTarget& weight_gradient) {

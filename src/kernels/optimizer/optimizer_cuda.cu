@@ -1,0 +1,244 @@
+#include "kernels/optimizer/optimizer_cuda.hpp"
+#include "kernels/vectors.cuh"
+
+#include <algorithm>
+
+// Flat ranges. A thread works on quads: 4 neighbouring elements, 16 bytes of fp32 or 8 of bf16, so that a warp's
+// accesses are whole 128-byte lines in every tensor. Ranges that are not aligned go element by element.
+
+namespace tessera::kernels::optimizer {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kQuads = 2;  // of one thread, whose loads are under way together
+
+template <class T>
+__device__ __forceinline__ float4 load_quad(const T* address) {
+  if constexpr (sizeof(T) == 4) {
+    return *reinterpret_cast<const float4*>(address);
+  } else {
+    const uint2 raw = *reinterpret_cast<const uint2*>(address);
+    return {__uint_as_float(raw.x << 16U), __uint_as_float(raw.x & 0xFFFF0000U), __uint_as_float(raw.y << 16U),
+            __uint_as_float(raw.y & 0xFFFF0000U)};
+  }
+}
+
+__device__ __forceinline__ void store_quad(float* address, const float4& quad) {
+  *reinterpret_cast<float4*>(address) = quad;
+}
+
+__device__ __forceinline__ void store_quad(__nv_bfloat16* address, const float4& quad) {
+  const __nv_bfloat162 low = __floats2bfloat162_rn(quad.x, quad.y);
+  const __nv_bfloat162 high = __floats2bfloat162_rn(quad.z, quad.w);
+  *reinterpret_cast<uint2*>(address) =
+      make_uint2(*reinterpret_cast<const std::uint32_t*>(&low), *reinterpret_cast<const std::uint32_t*>(&high));
+}
+
+__device__ __forceinline__ void update(float& parameter, float& exp_avg, float& exp_avg_sq, float gradient,
+                                       const AdamWConstants& constants) {
+  const AdamWElement e = adamw_update({parameter, exp_avg, exp_avg_sq}, gradient, constants);
+  parameter = e.parameter;
+  exp_avg = e.exp_avg;
+  exp_avg_sq = e.exp_avg_sq;
+}
+
+template <class Gradient>
+__device__ __forceinline__ void update_one(const AdamWArgs& args, const AdamWConstants& constants, std::int64_t i) {
+  update(args.master[i], args.exp_avg[i], args.exp_avg_sq[i], to_float(static_cast<const Gradient*>(args.gradient)[i]),
+         constants);
+  if (args.weight != nullptr) {
+    static_cast<__nv_bfloat16*>(args.weight)[i] = __float2bfloat16_rn(args.master[i]);
+  }
+}
+
+template <class Gradient>
+__global__ void __launch_bounds__(kThreads) adamw_kernel(AdamWArgs args, AdamWConstants constants) {
+  const std::int64_t num_quads = args.size / 4;
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * (kThreads * kQuads) + threadIdx.x;
+  float4 gradient[kQuads];
+  float4 master[kQuads];
+  float4 exp_avg[kQuads];
+  float4 exp_avg_sq[kQuads];
+#pragma unroll
+  for (int q = 0; q < kQuads; ++q) {
+    const std::int64_t quad = first + q * kThreads;
+    if (quad < num_quads) {
+      gradient[q] = load_quad(static_cast<const Gradient*>(args.gradient) + 4 * quad);
+      master[q] = load_quad(args.master + 4 * quad);
+      exp_avg[q] = load_quad(args.exp_avg + 4 * quad);
+      exp_avg_sq[q] = load_quad(args.exp_avg_sq + 4 * quad);
+    }
+  }
+#pragma unroll
+  for (int q = 0; q < kQuads; ++q) {
+    const std::int64_t quad = first + q * kThreads;
+    if (quad < num_quads) {
+      update(master[q].x, exp_avg[q].x, exp_avg_sq[q].x, gradient[q].x, constants);
+      update(master[q].y, exp_avg[q].y, exp_avg_sq[q].y, gradient[q].y, constants);
+      update(master[q].z, exp_avg[q].z, exp_avg_sq[q].z, gradient[q].z, constants);
+      update(master[q].w, exp_avg[q].w, exp_avg_sq[q].w, gradient[q].w, constants);
+      store_quad(args.master + 4 * quad, master[q]);
+      store_quad(args.exp_avg + 4 * quad, exp_avg[q]);
+      store_quad(args.exp_avg_sq + 4 * quad, exp_avg_sq[q]);
+      if (args.weight != nullptr) {
+        store_quad(static_cast<__nv_bfloat16*>(args.weight) + 4 * quad, master[q]);
+      }
+    }
+  }
+  const std::int64_t tail = 4 * num_quads + first;
+  if (first < 4 && tail < args.size) {
+    update_one<Gradient>(args, constants, tail);
+  }
+}
+
+template <class Gradient>
+__global__ void __launch_bounds__(kThreads) adamw_scalar_kernel(AdamWArgs args, AdamWConstants constants) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i < args.size) {
+    update_one<Gradient>(args, constants, i);
+  }
+}
+
+/// The sum over a block, in thread 0.
+__device__ __forceinline__ double sum_over_block(double value) {
+  __shared__ double sums[kThreads / kWarp];
+  value = sum_over_lanes(value);
+  if (threadIdx.x % kWarp == 0) {
+    sums[threadIdx.x / kWarp] = value;
+  }
+  __syncthreads();
+  double total = 0;
+  if (threadIdx.x == 0) {
+    for (const double sum : sums) {
+      total += sum;
+    }
+  }
+  return total;
+}
+
+/// A quad's squares are added in fp32 (an error of 4 units in the last place at most), all else in fp64. Every block
+/// takes quads in strides, element by element where `is_aligned` is false, in the same order.
+template <class T>
+__global__ void __launch_bounds__(kThreads) sum_of_squares_kernel(SumOfSquaresArgs args, bool is_aligned) {
+  const T* const values = static_cast<const T*>(args.values);
+  const std::int64_t num_quads = args.size / 4;
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  double total = 0;
+#pragma unroll 4
+  for (std::int64_t quad = first; quad < num_quads; quad += stride) {
+    const T* const v = values + 4 * quad;
+    const float4 q =
+        is_aligned ? load_quad(v) : make_float4(to_float(v[0]), to_float(v[1]), to_float(v[2]), to_float(v[3]));
+    total += static_cast<double>((q.x * q.x + q.y * q.y) + (q.z * q.z + q.w * q.w));
+  }
+  const std::int64_t tail = 4 * num_quads + first;
+  if (first < 4 && tail < args.size) {
+    const float value = to_float(values[tail]);
+    total += static_cast<double>(value * value);
+  }
+  total = sum_over_block(total);
+  if (threadIdx.x == 0) {
+    args.partials[blockIdx.x] = total;
+  }
+}
+
+__global__ void __launch_bounds__(kThreads) add_partials_kernel(SumOfSquaresArgs args, std::int64_t num_partials) {
+  double total = 0;
+  for (std::int64_t i = threadIdx.x; i < num_partials; i += kThreads) {
+    total += args.partials[i];
+  }
+  total = sum_over_block(total);
+  if (threadIdx.x == 0) {
+    *args.total += total;
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) accumulate_kernel(AccumulateArgs args) {
+  const T* const source = static_cast<const T*>(args.source);
+  const std::int64_t num_quads = args.size / 4;
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * (kThreads * kQuads) + threadIdx.x;
+  float4 addend[kQuads];
+  float4 sum[kQuads];
+#pragma unroll
+  for (int q = 0; q < kQuads; ++q) {
+    const std::int64_t quad = first + q * kThreads;
+    if (quad < num_quads) {
+      addend[q] = load_quad(source + 4 * quad);
+      sum[q] = load_quad(args.destination + 4 * quad);
+    }
+  }
+#pragma unroll
+  for (int q = 0; q < kQuads; ++q) {
+    const std::int64_t quad = first + q * kThreads;
+    if (quad < num_quads) {
+      store_quad(args.destination + 4 * quad,
+                 {sum[q].x + addend[q].x, sum[q].y + addend[q].y, sum[q].z + addend[q].z, sum[q].w + addend[q].w});
+    }
+  }
+  const std::int64_t tail = 4 * num_quads + first;
+  if (first < 4 && tail < args.size) {
+    args.destination[tail] += to_float(source[tail]);
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) accumulate_scalar_kernel(AccumulateArgs args) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i < args.size) {
+    args.destination[i] += to_float(static_cast<const T*>(args.source)[i]);
+  }
+}
+
+/// At least one: its first threads do the tail.
+unsigned blocks_of(std::int64_t size, std::int64_t per_block) {
+  return static_cast<unsigned>(std::max<std::int64_t>(1, (size + per_block - 1) / per_block));
+}
+
+std::size_t quad_bytes(core::DType dtype) { return 4 * core::size_of(dtype); }
+
+}  // namespace
+
+void launch_adamw(const AdamWArgs& args, const AdamWConstants& constants, cudaStream_t stream) {
+  const bool is_aligned = are_aligned(16, args.master, args.exp_avg, args.exp_avg_sq) && are_aligned(8, args.weight) &&
+                          are_aligned(quad_bytes(args.gradient_dtype), args.gradient);
+  dispatch(args.gradient_dtype, [&](auto type) {
+    using T = decltype(type);
+    if (is_aligned) {
+      adamw_kernel<T><<<blocks_of(args.size, 4 * kQuads * kThreads), kThreads, 0, stream>>>(args, constants);
+    } else {
+      adamw_scalar_kernel<T><<<blocks_of(args.size, kThreads), kThreads, 0, stream>>>(args, constants);
+    }
+  });
+}
+
+std::int64_t num_sum_partials(std::int64_t size) {
+  constexpr std::int64_t kMaxPartials = 2048;
+  constexpr std::int64_t kPerBlock = std::int64_t{4} * 8 * kThreads;
+  return std::clamp<std::int64_t>((size + kPerBlock - 1) / kPerBlock, 1, kMaxPartials);
+}
+
+void launch_sum_of_squares(const SumOfSquaresArgs& args, cudaStream_t stream) {
+  const std::int64_t num_partials = num_sum_partials(args.size);
+  const bool is_aligned = are_aligned(quad_bytes(args.dtype), args.values);
+  dispatch(args.dtype, [&](auto type) {
+    sum_of_squares_kernel<decltype(type)>
+        <<<static_cast<unsigned>(num_partials), kThreads, 0, stream>>>(args, is_aligned);
+  });
+  add_partials_kernel<<<1, kThreads, 0, stream>>>(args, num_partials);
+}
+
+void launch_accumulate(const AccumulateArgs& args, cudaStream_t stream) {
+  const bool is_aligned = are_aligned(16, args.destination) && are_aligned(quad_bytes(args.source_dtype), args.source);
+  dispatch(args.source_dtype, [&](auto type) {
+    using T = decltype(type);
+    if (is_aligned) {
+      accumulate_kernel<T><<<blocks_of(args.size, 4 * kQuads * kThreads), kThreads, 0, stream>>>(args);
+    } else {
+      accumulate_scalar_kernel<T><<<blocks_of(args.size, kThreads), kThreads, 0, stream>>>(args);
+    }
+  });
+}
+
+}  // namespace tessera::kernels::optimizer

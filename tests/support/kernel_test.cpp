@@ -1,0 +1,55 @@
+#include "support/kernel_test.hpp"
+
+#include <ATen/CPUGeneratorImpl.h>
+
+namespace tessera::test {
+
+void KernelTest::SetUp() {
+  if (GetParam() == "reference") {
+    ops_ = &kernels::reference_ops();
+    return;
+  }
+  if (GetParam() == "cuda") {
+    if (!at::hasCUDA()) {
+      GTEST_SKIP() << "no CUDA device";
+    }
+    device_ = at::Device(at::kCUDA, 0);
+  }
+  ops_ = &kernels::ops_for(device_.type());
+}
+
+at::Tensor KernelTest::random(at::IntArrayRef sizes, at::ScalarType type, std::uint64_t seed) const {
+  const at::Generator generator = at::detail::createCPUGenerator(seed);
+  return at::randn(sizes, generator, at::TensorOptions().dtype(at::kFloat)).to(type).to(device_);
+}
+
+at::Tensor KernelTest::misaligned(const at::Tensor& tensor) {
+  const at::Tensor storage = at::empty({tensor.numel() + 1}, tensor.options());
+  at::Tensor moved = storage.narrow(0, 1, tensor.numel()).view(tensor.sizes());
+  moved.copy_(tensor);
+  return moved;
+}
+
+double unit_of(at::ScalarType type) { return type == at::kBFloat16 ? 0x1p-8 : type == at::kFloat ? 0x1p-24 : 0x1p-53; }
+
+at::Tensor exact(const at::Tensor& tensor) { return tensor.detach().to(at::kCPU).to(at::kDouble); }
+
+at::Tensor exact_leaf(const at::Tensor& tensor) { return exact(tensor).clone().requires_grad_(true); }
+
+void expect_within(const at::Tensor& actual, const at::Tensor& expected, const at::Tensor& bound, const char* what) {
+  const c10::NoGradGuard no_grad;
+  ASSERT_EQ(actual.sizes(), expected.sizes()) << what;
+  const at::Tensor error = (exact(actual) - expected.detach()).abs();
+  EXPECT_TRUE(at::isfinite(error).all().item<bool>()) << what << ": some elements are not numbers";
+  const at::Tensor allowed = bound.detach() + 1e-36;  // numbers below 1e-38 are lost in fp32, some of them times a few
+  const at::Tensor ratio = (error / allowed).flatten();
+  const double worst = ratio.numel() == 0 ? 0 : ratio.max().item<double>();
+  if (!(worst <= 1)) {
+    const auto at = ratio.argmax().item<std::int64_t>();
+    ADD_FAILURE() << what << ": element " << at << " of " << ratio.numel() << " is off by "
+                  << error.flatten()[at].item<double>() << ", " << worst << " times the bound; expected "
+                  << expected.flatten()[at].item<double>();
+  }
+}
+
+}  // namespace tessera::test

@@ -1,0 +1,49 @@
+#pragma once
+
+#include "tessera/kernels/ops.hpp"
+
+#include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace tessera::test {
+
+/// A test that runs with every implementation of the ops: "reference", "cpu" (ops_for(CPU)) and "cuda" (ops_for(CUDA);
+/// skipped where there is no device).
+class KernelTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override;
+
+  [[nodiscard]] const kernels::Ops& ops() const { return *ops_; }
+  [[nodiscard]] at::Device device() const { return device_; }
+  [[nodiscard]] bool is_cuda() const { return device_.is_cuda(); }
+
+  /// Normal numbers, made on the CPU from `seed` and moved to the device.
+  [[nodiscard]] at::Tensor random(at::IntArrayRef sizes, at::ScalarType type, std::uint64_t seed) const;
+  /// The same values that do not start at a 16-byte boundary.
+  [[nodiscard]] static at::Tensor misaligned(const at::Tensor& tensor);
+
+ private:
+  const kernels::Ops* ops_ = nullptr;
+  at::Device device_{at::kCPU};
+};
+
+inline const auto kImplementations = testing::Values("reference", "cpu", "cuda");
+inline std::string implementation_name(const testing::TestParamInfo<std::string>& info) { return info.param; }
+
+/// Unit roundoff: half the distance from 1 to the next number.
+double unit_of(at::ScalarType type);
+
+/// The tensor as fp64 on the CPU, for a formula that is to be exact.
+at::Tensor exact(const at::Tensor& tensor);
+
+/// The same, as a leaf of the graph that autograd differentiates.
+at::Tensor exact_leaf(const at::Tensor& tensor);
+
+/// Every element of `actual` is a number within `bound` of `expected` (both fp64 on the CPU). Name the bound's origin
+/// where it is computed.
+void expect_within(const at::Tensor& actual, const at::Tensor& expected, const at::Tensor& bound, const char* what);
+
+}  // namespace tessera::test
