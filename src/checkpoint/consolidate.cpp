@@ -1,14 +1,13 @@
 #include "tessera/checkpoint/consolidate.hpp"
 
-#include "tessera/checkpoint/restore.hpp"
-#include "tessera/checkpoint/run_state_json.hpp"
+#include "checkpoint/export.hpp"
+#include "checkpoint/names.hpp"
 #include "tessera/core/error.hpp"
-#include "tessera/io/convert.hpp"
-#include "tessera/io/safetensors_writer.hpp"
 
+#include <algorithm>
+#include <array>
 #include <filesystem>
-#include <map>
-#include <vector>
+#include <string_view>
 
 namespace tessera::checkpoint {
 namespace {
@@ -16,38 +15,45 @@ namespace {
 namespace fs = std::filesystem;
 using core::UserError;
 
-struct Output {
-  const StoredTensor* source = nullptr;
-  core::DType dtype = core::DType::kFloat32;
-};
+enum class Form { kSafetensors, kDirectory, kHdf5, kPth };
 
-// One entry per parameter, in the order of the checkpoint.
-std::vector<Output> choose_sources(const Reader& reader, std::optional<core::DType> dtype) {
-  std::vector<Output> outputs;
-  for (const StoredTensor& tensor : reader.tensors()) {
-    if (tensor.info.component == state::Component::kWeight) {
-      const core::DType wanted = dtype.value_or(tensor.info.dtype);
-      outputs.push_back({find_source(reader, tensor.info.parameter, state::Component::kWeight, wanted), wanted});
-    }
+Form form_of(const std::string& output) {
+  const std::string ending = fs::path(output).extension().string();
+  if (ending == ".safetensors") {
+    return Form::kSafetensors;
   }
-  core::require<UserError>(!outputs.empty(), "checkpoint", "{} has no weights", reader.path());
-  return outputs;
+  if (ending == ".h5") {
+    return Form::kHdf5;
+  }
+  if (ending == ".pth") {
+    return Form::kPth;
+  }
+  // Names of files, by what people take them for: a directory called so is a slip.
+  constexpr std::array<std::string_view, 8> kOthers{".bin", ".pt", ".ckpt", ".hdf5", ".gguf", ".npz", ".onnx", ".json"};
+  core::require<UserError>(std::find(kOthers.begin(), kOthers.end(), ending) == kOthers.end(), "checkpoint",
+                           "{} ends in {}, which is not written here: give a path that ends in .safetensors, .pth or "
+                           ".h5, or a directory",
+                           output, ending);
+  return Form::kDirectory;
 }
 
-std::map<std::string, std::string> make_metadata(const Reader& reader) {
-  return {{"format", "pt"}, {"tessera_run", to_json(reader.run_state())}};
+void check_options(const ConsolidateRequest& request, Form form) {
+  core::require<UserError>(!request.output.empty(), "checkpoint", "the path of the output is empty");
+  core::require<UserError>(form == Form::kDirectory || !request.max_shard_bytes, "checkpoint",
+                           "{} is one file; shards have a largest size where the output is a directory",
+                           request.output);
+  core::require<UserError>(form == Form::kPth || !request.weights_only, "checkpoint",
+                           "{} holds nothing but weights in any case; weights_only is for .pth files", request.output);
 }
 
 // The config.json that belongs beside `output`, put there unless it is there already. Another one is not ours to
 // replace: it may be that of a model which lies in the same directory.
-std::string write_config(const Reader& reader, const std::string& output, const io::FileSystem& files) {
-  const std::string& text = reader.run_state().model_config_json;
+std::string write_config(const std::string& text, const std::string& output, const io::FileSystem& files) {
   if (text.empty()) {
     return "";
   }
   const std::string path = (fs::path(output).parent_path() / "config.json").string();
-  std::error_code ignored;
-  if (!fs::exists(path, ignored)) {
+  if (!exists(path)) {
     files.atomic_write(path, text);
     return path;
   }
@@ -58,61 +64,43 @@ std::string write_config(const Reader& reader, const std::string& output, const 
   return path;
 }
 
-class Copier {
- public:
-  Copier(const Reader& reader, const ConsolidateRequest& request, io::SafetensorsWriter& writer)
-      : reader_(reader), request_(request), writer_(writer), done_bytes_(0) {}
-
-  void copy(const Output& output) {
-    for (const StoredRange& range : output.source->ranges) {
-      const auto count = static_cast<std::size_t>(range.end - range.begin);
-      stored_.resize(count * core::size_of(output.source->info.dtype));
-      reader_.read(*output.source, range.begin, range.end, stored_.data());
-      if (output.dtype == output.source->info.dtype) {
-        writer_.write(stored_);
-      } else {
-        converted_.resize(count * core::size_of(output.dtype));
-        io::convert_elements(output.source->info.dtype, stored_.data(), output.dtype, converted_.data(), count);
-        writer_.write(converted_);
-      }
-      done_bytes_ += static_cast<std::int64_t>(count * core::size_of(output.dtype));
-      if (request_.progress) {
-        request_.progress(done_bytes_, writer_.file_bytes());
-      }
-    }
+std::int64_t write_weights(Export& weights, Form form, const std::string& output) {
+  switch (form) {
+    case Form::kSafetensors:
+      return export_safetensors(weights, output);
+    case Form::kHdf5:
+      return export_hdf5(weights, output);
+    case Form::kPth:
+      return export_pth(weights, output);
+    case Form::kDirectory:
+      break;
   }
-
- private:
-  const Reader& reader_;
-  const ConsolidateRequest& request_;
-  io::SafetensorsWriter& writer_;
-  std::vector<std::byte> stored_;
-  std::vector<std::byte> converted_;
-  std::int64_t done_bytes_;
-};
+  return export_directory(weights, output, weights.run().model_config_json);
+}
 
 }  // namespace
 
 ConsolidateResult consolidate(const Reader& reader, const ConsolidateRequest& request) {
-  core::require<UserError>(fs::path(request.output).extension() == ".safetensors", "checkpoint",
-                           "the output {} must end in .safetensors", request.output);
-  const std::vector<Output> outputs = choose_sources(reader, request.dtype);
-  std::vector<io::SafetensorsSpec> specs;
+  const Form form = form_of(request.output);
+  check_options(request, form);
+  Export weights(reader, request);
   ConsolidateResult result;
-  for (const Output& output : outputs) {
-    specs.push_back({output.source->info.parameter, output.dtype, output.source->info.shape});
-    result.num_parameters += output.source->num_elements();
+  for (const ExportTensor& tensor : weights.tensors()) {
+    result.num_parameters += tensor.num_elements();
+    ++result.num_tensors;
   }
-  request.files.make_directories(io::parent_directory(request.output));
-  result.config_path = write_config(reader, request.output, request.files);
-  io::SafetensorsWriter writer(request.output, specs, make_metadata(reader), request.files);
-  Copier copier(reader, request, writer);
-  for (const Output& output : outputs) {
-    copier.copy(output);
+  const std::string& config = reader.run_state().model_config_json;
+  std::string output = request.output;
+  while (output.size() > 1 && output.back() == '/') {
+    output.pop_back();
   }
-  writer.finish();
-  result.num_tensors = static_cast<std::int64_t>(outputs.size());
-  result.bytes = writer.file_bytes();
+  request.files.make_directories(io::parent_directory(output));
+  if (form != Form::kDirectory) {
+    result.config_path = write_config(config, output, request.files);
+  } else if (!config.empty()) {
+    result.config_path = output + "/config.json";
+  }
+  result.bytes = write_weights(weights, form, output);
   return result;
 }
 

@@ -106,7 +106,7 @@ class Attempt {
     group_.max(slowest);
     std::array<std::int64_t, 1> bytes{bytes_};
     group_.sum(bytes);
-    return {path_, bytes[0], seconds, slowest[0]};
+    return {path_, bytes[0], seconds, slowest[0], warning_};
   }
 
  private:
@@ -190,7 +190,16 @@ class Attempt {
     files.atomic_write(request_.run_dir + "/" + std::string(kLatestFile),
                        checkpoint_directory_name(request_.name) + "\n");
     if (!replaced.empty()) {
-      files.remove_all(replaced);
+      remove_replaced(replaced);
+    }
+  }
+
+  // The checkpoint is saved by now, so that what stays behind is not worth an error: recover() will remove it.
+  void remove_replaced(const std::string& path) {
+    try {
+      request_.files.remove_all(path);
+    } catch (const std::exception& error) {
+      warning_ = fmt::format("saved, but the checkpoint that it replaces is left: {}", error.what());
     }
   }
 
@@ -206,6 +215,7 @@ class Attempt {
   double write_seconds_ = 0;
   std::int64_t bytes_ = 0;
   bool published_ = false;
+  std::string warning_;
 };
 
 }  // namespace

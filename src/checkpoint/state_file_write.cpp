@@ -1,11 +1,7 @@
-#include "checkpoint/flat_range.hpp"
+#include "checkpoint/hdf5_data.hpp"
 #include "checkpoint/state_file.hpp"
-#include "tessera/core/units.hpp"
 
 #include <mpi.h>
-
-#include <cstddef>
-#include <filesystem>
 
 namespace tessera::checkpoint {
 namespace {
@@ -36,16 +32,6 @@ h5::Properties transfer(const topology::Group& group) {
   return properties;
 }
 
-// MPI-IO does not pass on why a write failed; most often the disk is full.
-[[noreturn]] void fail_to_write(const std::string& where, const std::string& path) {
-  const std::string reason = h5::last_error();
-  std::error_code error;
-  const auto space = std::filesystem::space(path, error);
-  const std::string free =
-      error ? "unknown space is" : core::format_bytes(static_cast<double>(space.available)) + " are";
-  core::fail("checkpoint", "cannot write {}: {}; {} free on its file system", where, reason, free);
-}
-
 }  // namespace
 
 StateFileWriter::StateFileWriter(const std::string& path, const std::vector<state::TensorInfo>& tensors,
@@ -69,21 +55,7 @@ void StateFileWriter::write(std::size_t tensor, std::int64_t begin, std::int64_t
   const state::TensorInfo& info = tensors_[tensor];
   const h5::DataSet& data_set = open_tensor(tensor);
   const std::string where = path_ + ", " + info.parameter + "/" + state::name_of(info.component);
-  const h5::Type type = h5::make_type(info.dtype);
-  const auto file_space = own<h5::Space>(H5Dget_space(data_set.get()), "read the shape of", where);
-  const auto* next = static_cast<const std::byte*>(data);
-  for (const Slab& slab : slabs_of_range(info.shape, begin, end)) {
-    const std::vector<hsize_t> start(slab.start.begin(), slab.start.end());
-    const std::vector<hsize_t> count(slab.count.begin(), slab.count.end());
-    const auto num_elements = static_cast<hsize_t>(slab.num_elements());
-    check(H5Sselect_hyperslab(file_space.get(), H5S_SELECT_SET, start.data(), nullptr, count.data(), nullptr),
-          "select a part of", where);
-    const auto memory = own<h5::Space>(H5Screate_simple(1, &num_elements, nullptr), "shape a part of", where);
-    if (H5Dwrite(data_set.get(), type.get(), memory.get(), file_space.get(), independent_.get(), next) < 0) {
-      fail_to_write(where, path_);
-    }
-    next += num_elements * core::size_of(info.dtype);
-  }
+  h5::write_range({data_set, info.dtype, info.shape, independent_.get(), where, path_}, begin, end, data);
 }
 
 void StateFileWriter::close() {

@@ -3,9 +3,9 @@
 #include "config/deepspeed_json.hpp"
 #include "config/flags.hpp"
 #include "config/help.hpp"
-#include "config/suggest.hpp"
 #include "config/validation.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/suggest.hpp"
 
 #include <algorithm>
 #include <fstream>
@@ -22,11 +22,11 @@ const VerbInfo& find_verb(const std::string& word) {
     }
     names.emplace_back(verb.name);
   }
-  const std::string all = list_of(names, "and");
+  const std::string all = core::list_of(names, "and");
   if (word.starts_with("-")) {
     core::fail<core::UserError>("config", "the first word must be a verb, not '{}'; there are {}", word, all);
   }
-  const std::string meant = nearest(word, names);
+  const std::string meant = core::nearest(word, names);
   core::fail<core::UserError>("config", "'{}' is no verb of tessera{}; there are {}", word,
                               meant.empty() ? "" : " (did you mean " + meant + "?)", all);
 }

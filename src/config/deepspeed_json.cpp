@@ -1,8 +1,8 @@
 #include "config/deepspeed_json.hpp"
 
 #include "config/fixed_keys.hpp"
-#include "config/suggest.hpp"
 #include "tessera/config/effective_settings.hpp"
+#include "tessera/core/suggest.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -225,7 +225,7 @@ class JsonReader {
     const std::string name = last_part(path);
     const auto same_name = [&](const std::string& known) { return last_part(known) == name; };
     const auto moved = std::find_if(known_.begin(), known_.end(), same_name);
-    const std::string meant = moved != known_.end() ? *moved : nearest(path, known_);
+    const std::string meant = moved != known_.end() ? *moved : core::nearest(path, known_);
     return meant.empty() ? "; remove it, or see 'tessera finetune --help' for the keys"
                          : "; did you mean " + meant + "?";
   }

@@ -1,7 +1,7 @@
 #include "config/flags.hpp"
 
 #include "config/refused_flags.hpp"
-#include "config/suggest.hpp"
+#include "tessera/core/suggest.hpp"
 
 #include <boost/program_options.hpp>
 
@@ -73,7 +73,8 @@ class FlagReader {
           others.push_back("'tessera " + std::string(other.name) + "'");
         }
       }
-      problems_.add("--{} is not a flag of 'tessera {}'; it is one of {}", name, verb_.name, list_of(others, "and"));
+      problems_.add("--{} is not a flag of 'tessera {}'; it is one of {}", name, verb_.name,
+                    core::list_of(others, "and"));
       return;
     }
     const auto value = parse(segment, name, !setting.value.empty());
@@ -129,7 +130,7 @@ class FlagReader {
     }
     std::string meant = name;
     std::replace(meant.begin(), meant.end(), '-', '_');
-    meant = nearest(meant, known);
+    meant = core::nearest(meant, known);
     return meant.empty() ? fmt::format("; 'tessera {} --help' lists them", verb_.name)
                          : fmt::format("; did you mean --{}?", meant);
   }

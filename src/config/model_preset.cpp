@@ -1,6 +1,6 @@
-#include "config/suggest.hpp"
 #include "tessera/config/model_shape.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/suggest.hpp"
 
 #include <array>
 #include <string_view>
@@ -45,10 +45,10 @@ ModelShape model_preset(const std::string& name) {
       return preset.shape;
     }
   }
-  const std::string meant = nearest(name, model_preset_names());
+  const std::string meant = core::nearest(name, model_preset_names());
   core::fail<core::UserError>("config", "'{}' is neither a file nor a preset of --model_config{}; the presets are {}",
                               name, meant.empty() ? "" : " (did you mean " + meant + "?)",
-                              list_of(model_preset_names(), "and"));
+                              core::list_of(model_preset_names(), "and"));
 }
 
 }  // namespace tessera::config

@@ -1,7 +1,7 @@
 #include "config/validation.hpp"
 
-#include "config/suggest.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/suggest.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -205,7 +205,7 @@ void settle_model(Checked checked) {
       checked.problems.add(
           "the model's shape is missing: give --model_config {} or a config.json, or "
           "--pretrained_model_path DIR",
-          list_of(model_preset_names(), "or"));
+          core::list_of(model_preset_names(), "or"));
     }
   }
 }

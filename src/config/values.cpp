@@ -1,7 +1,7 @@
 #include "config/values.hpp"
 
-#include "config/suggest.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/suggest.hpp"
 #include "tessera/core/units.hpp"
 
 #include <array>
@@ -105,8 +105,8 @@ requires std::is_enum_v<E> std::string set(E& into, std::string_view text) {
     }
     names.emplace_back(known.name);
   }
-  const std::string meant = nearest(text, names);
-  return must_be(list_of(names), text) + (meant.empty() ? "" : "; did you mean " + meant + "?");
+  const std::string meant = core::nearest(text, names);
+  return must_be(core::list_of(names), text) + (meant.empty() ? "" : "; did you mean " + meant + "?");
 }
 template <class T>
 std::string set(std::optional<T>& into, std::string_view text) {

@@ -1,9 +1,7 @@
 #include "tessera/io/safetensors_writer.hpp"
 
-#include "io/posix.hpp"
 #include "io/safetensors_format.hpp"
-
-#include <fcntl.h>
+#include "tessera/core/error.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -60,70 +58,25 @@ Header make_header(const std::vector<SafetensorsSpec>& tensors, const std::map<s
 
 }  // namespace
 
-struct SafetensorsWriter::State {
-  std::string path;
-  std::string temporary;
-  FileSystem files;
-  FileDescriptor file;
-  std::int64_t file_bytes = 0;
-  std::int64_t written_bytes = 0;
-  bool finished = false;
-
-  void put(const void* data, std::size_t size) {
-    files.announce("write", temporary);
-    write_all(file.get(), data, size, temporary);
-    written_bytes += static_cast<std::int64_t>(size);
-  }
-  State() = default;
-  State(const State&) = delete;
-  State& operator=(const State&) = delete;
-  State(State&&) = delete;
-  State& operator=(State&&) = delete;
-  ~State() {
-    if (file && !finished) {
-      ::unlink(temporary.c_str());
-    }
-  }
-};
-
 SafetensorsWriter::SafetensorsWriter(std::string path, const std::vector<SafetensorsSpec>& tensors,
                                      const std::map<std::string, std::string>& metadata, FileSystem files)
-    : state_(std::make_unique<State>()) {
+    : file_(std::move(path), std::move(files)) {
   const Header header = make_header(tensors, metadata);
-  state_->temporary = temporary_name(path);
-  state_->path = std::move(path);
-  state_->files = std::move(files);
-  state_->file_bytes = static_cast<std::int64_t>(header.bytes.size()) + header.data_bytes;
-  constexpr mode_t kMode = 0666;
-  state_->file = FileDescriptor(retry_interrupted(
-      [&] { return ::open(state_->temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, kMode); }));
-  if (!state_->file) {
-    fail_errno<core::Error>("create", state_->temporary);
-  }
-  state_->files.reserve(state_->temporary, state_->file_bytes);
-  state_->put(header.bytes.data(), header.bytes.size());
+  file_bytes_ = static_cast<std::int64_t>(header.bytes.size()) + header.data_bytes;
+  file_.reserve(file_bytes_);
+  file_.append(header.bytes.data(), header.bytes.size());
 }
 
-SafetensorsWriter::SafetensorsWriter(SafetensorsWriter&&) noexcept = default;
-SafetensorsWriter& SafetensorsWriter::operator=(SafetensorsWriter&&) noexcept = default;
-SafetensorsWriter::~SafetensorsWriter() = default;
-
 void SafetensorsWriter::write(std::span<const std::byte> bytes) {
-  core::require(state_->written_bytes + static_cast<std::int64_t>(bytes.size()) <= state_->file_bytes, "io",
-                "more bytes were given than the tensors of {} have", state_->path);
-  state_->put(bytes.data(), bytes.size());
+  core::require(file_.size() + static_cast<std::int64_t>(bytes.size()) <= file_bytes_, "io",
+                "more bytes were given than the tensors of {} have", file_.path());
+  file_.append(bytes.data(), bytes.size());
 }
 
 void SafetensorsWriter::finish() {
-  core::require(state_->written_bytes == state_->file_bytes, "io", "{} has {} bytes, but {} were written", state_->path,
-                state_->file_bytes, state_->written_bytes);
-  state_->files.announce("sync", state_->temporary);
-  sync_descriptor(state_->file.get(), state_->temporary);
-  state_->files.rename(state_->temporary, state_->path);
-  state_->finished = true;
-  state_->files.sync_directory(parent_directory(state_->path));
+  core::require(file_.size() == file_bytes_, "io", "{} has {} bytes, but {} were written", file_.path(), file_bytes_,
+                file_.size());
+  file_.commit();
 }
-
-std::int64_t SafetensorsWriter::file_bytes() const { return state_->file_bytes; }
 
 }  // namespace tessera::io

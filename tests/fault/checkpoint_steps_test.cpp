@@ -114,7 +114,9 @@ TEST_P(EveryStep, WhichFailsLeavesAWholeCheckpoint) {
         }
       });
     });
-    EXPECT_EQ(message, "the disk is full") << steps[failing];
+    // To remove what was replaced is the one step without which a save is done.
+    const bool only_tidies = failing + 1 == steps.size() && steps[failing].starts_with("remove");
+    EXPECT_EQ(message, only_tidies ? "nothing was thrown" : "the disk is full") << steps[failing];
     EXPECT_GT(salt_of_latest(scratch.path()), 0) << "after failing to " << steps[failing];
     expect_order(scratch.path(), "after failing to " + steps[failing]);
   }

@@ -66,4 +66,11 @@ CommandResult run_command(const std::string& command) {
   return result;
 }
 
+std::string python() {
+  const char* const chosen = std::getenv("TESSERA_TEST_PYTHON_EXECUTABLE");
+  return chosen != nullptr ? chosen : "python3";
+}
+
+bool python_has(const std::string& module) { return run_command(python() + " -c 'import " + module + "'").status == 0; }
+
 }  // namespace tessera::test

@@ -51,4 +51,10 @@ struct CommandResult {
 /// Runs a shell command.
 CommandResult run_command(const std::string& command);
 
+/// The interpreter of the environment's TESSERA_TEST_PYTHON_EXECUTABLE, or python3: where the packages of the consumers
+/// are.
+std::string python();
+/// Whether that interpreter has the module.
+bool python_has(const std::string& module);
+
 }  // namespace tessera::test

@@ -67,10 +67,10 @@ TEST_F(StateFile, IsPrintedAsNumbersByH5dump) {
 }
 
 TEST_F(StateFile, IsReadByH5py) {
-  if (missing("python3 -c 'import h5py'")) {
+  if (!test::python_has("h5py")) {
     GTEST_SKIP() << "python3 has no module named h5py (pip install h5py)";
   }
-  const auto result = test::run_command("python3 " TESSERA_TEST_PYTHON "/read_state_file.py " + path_);
+  const auto result = test::run_command(test::python() + " " TESSERA_TEST_PYTHON "/read_state_file.py " + path_);
   EXPECT_EQ(result.status, 0) << result.output;
   for (const std::string& line :
        {std::string("format tessera-checkpoint 1"), std::string("run seed 18364758544493064720"),

@@ -253,7 +253,7 @@ TEST(SafetensorsWriter, LeavesNothingBehindUnlessFinished) {
 }
 
 TEST(SafetensorsWriter, IsReadByThePythonPackage) {
-  if (test::run_command("python3 -c 'import safetensors'").status != 0) {
+  if (!test::python_has("safetensors")) {
     GTEST_SKIP() << "python3 has no module named safetensors (pip install safetensors)";
   }
   const ScratchDirectory scratch;
@@ -265,7 +265,7 @@ TEST(SafetensorsWriter, IsReadByThePythonPackage) {
     std::snprintf(text.data(), text.size(), "%08lx", value);
     return std::string(text.data());
   };
-  const auto result = test::run_command("python3 " TESSERA_TEST_PYTHON "/read_safetensors.py " + path);
+  const auto result = test::run_command(test::python() + " " TESSERA_TEST_PYTHON "/read_safetensors.py " + path);
   EXPECT_EQ(result.status, 0) << result.output;
   EXPECT_EQ(result.output, "classifier.bias F32 7 " + crc(data.substr(30)) + "\npatch_embed.proj.weight BF16 3x5 " +
                                crc(data.substr(0, 30)) + "\n");

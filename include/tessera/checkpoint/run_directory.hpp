@@ -35,7 +35,7 @@ std::optional<std::string> find_latest(const std::string& run_dir);
 std::vector<std::string> recover(const std::string& run_dir, const io::FileSystem& files = {});
 
 struct PruneRequest {
-  std::int64_t keep_last = 0;     ///< whole checkpoints with the most steps that stay; 0: all
+  std::int64_t keep_last = 0;       ///< whole checkpoints with the most steps that stay; 0: all
   std::vector<std::string> keep{};  ///< names that stay and are not counted, such as "checkpoint-best"
   bool dry_run = false;
 };

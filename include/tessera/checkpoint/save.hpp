@@ -28,13 +28,15 @@ struct SaveResult {
   std::int64_t bytes = 0;    ///< of the checkpoint's files
   double seconds = 0;        ///< of the whole save
   double write_seconds = 0;  ///< of the slowest rank's copying, checksumming and writing
+  std::string warning;       ///< on rank 0: what could not be tidied up afterwards; empty where all could
 };
 
 /// Saves the state as run_dir/checkpoint-NAME: state.h5 and manifest.json, as docs/checkpoint_format.md says.
 ///
 /// All or nothing: everything is written under another name, synced, and renamed; then `latest` names it. A checkpoint
 /// of the same name stays until the new one takes its place. Where any step fails on any rank, what was written is
-/// removed, the checkpoints that were there stay, and every rank throws the same error.
+/// removed, the checkpoints that were there stay, and every rank throws the same error. (A failure after the rename, to
+/// write `latest` or to sync the directory, is an error too, but leaves the new checkpoint, which is whole.)
 ///
 /// Each rank needs its shard and one buffer of kPieceBytes (none where the state is host memory). Collective over
 /// request.group. All HDF5 calls of a process must come from one thread at a time.

@@ -2,11 +2,11 @@
 
 #include "tessera/core/dtype.hpp"
 #include "tessera/io/file_system.hpp"
+#include "tessera/io/output_file.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,13 +27,6 @@ class SafetensorsWriter {
   /// Hugging Face readers ask for. Throws core::Error where the file system refuses.
   SafetensorsWriter(std::string path, const std::vector<SafetensorsSpec>& tensors,
                     const std::map<std::string, std::string>& metadata, FileSystem files = {});
-  SafetensorsWriter(SafetensorsWriter&&) noexcept;
-  SafetensorsWriter& operator=(SafetensorsWriter&&) noexcept;
-  SafetensorsWriter(const SafetensorsWriter&) = delete;
-  SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
-  /// Removes what was written, unless finish() was called.
-  ~SafetensorsWriter();
-
   /// The next bytes of the tensors, which follow each other in the order of the constructor. Pieces may be cut
   /// anywhere.
   void write(std::span<const std::byte> bytes);
@@ -42,11 +35,11 @@ class SafetensorsWriter {
   void finish();
 
   /// Of the whole file, known from the start.
-  [[nodiscard]] std::int64_t file_bytes() const;
+  [[nodiscard]] std::int64_t file_bytes() const { return file_bytes_; }
 
  private:
-  struct State;
-  std::unique_ptr<State> state_;
+  OutputFile file_;
+  std::int64_t file_bytes_ = 0;
 };
 
 }  // namespace tessera::io

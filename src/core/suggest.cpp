@@ -1,9 +1,9 @@
-#include "config/suggest.hpp"
+#include "tessera/core/suggest.hpp"
 
 #include <algorithm>
 #include <numeric>
 
-namespace tessera::config {
+namespace tessera::core {
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   // Rows of the table for a's first i-1, i and i+1 letters.
@@ -55,4 +55,4 @@ std::string list_of(const std::vector<std::string>& words, std::string_view last
   return text;
 }
 
-}  // namespace tessera::config
+}  // namespace tessera::core

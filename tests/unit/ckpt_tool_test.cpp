@@ -1,0 +1,132 @@
+// tessera-ckpt as its users run it.
+#include "support/sample_state.hpp"
+#include "support/scratch.hpp"
+#include "tessera/checkpoint/save.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <string>
+
+namespace tessera {
+namespace {
+
+using nlohmann::json;
+
+class CkptTool : public testing::Test {
+ protected:
+  void save_sample(const std::string& name, int step) const {
+    const test::SampleState state(0, 1, {});
+    checkpoint::SaveRequest request;
+    request.run_dir = scratch_.file("run");
+    request.name = name;
+    request.state = state.description();
+    request.run = test::sample_run(step);
+    checkpoint::save(request);
+  }
+
+  static test::CommandResult tool(const std::string& words) { return test::run_command(TESSERA_CKPT " " + words); }
+
+  [[nodiscard]] std::string path(const std::string& name) const { return scratch_.file("run/checkpoint-" + name); }
+
+  test::ScratchDirectory scratch_;
+};
+
+void expect_in(const test::CommandResult& result, int status, const std::string& text) {
+  EXPECT_EQ(result.status, status) << result.output;
+  EXPECT_NE(result.output.find(text), std::string::npos) << "'" << text << "' is not in\n" << result.output;
+}
+
+TEST_F(CkptTool, SaysHowItIsUsed) {
+  expect_in(tool(""), 2, "usage: tessera-ckpt VERB");
+  expect_in(tool("--help"), 0, "consolidate");
+  for (const std::string verb : {"ls", "inspect", "verify", "consolidate", "prune"}) {
+    const auto help = tool(verb + " --help");
+    expect_in(help, 0, "usage: tessera-ckpt " + verb);
+    expect_in(help, 0, "Examples:\n    tessera-ckpt " + verb);
+  }
+}
+
+TEST_F(CkptTool, SuggestsWhatWasMeant) {
+  expect_in(tool("consolidat x"), 2, "there is no verb 'consolidat'; did you mean consolidate?");
+  expect_in(tool("consolidate x --outptu y"), 2, "there is no flag --outptu; did you mean --output?");
+  expect_in(tool("verify"), 2, "the CKPT is missing");
+  expect_in(tool("verify a b"), 2, "there are more words than it takes");
+  expect_in(tool("consolidate x"), 2, "--output PATH is missing");
+  expect_in(tool("consolidate x --output y --dtype fp8"), 2, "--dtype is bf16 or fp32, not 'fp8'");
+  expect_in(tool("verify /nowhere"), 2, "there is no checkpoint directory /nowhere");
+}
+
+TEST_F(CkptTool, ListsARun) {
+  save_sample("1", 10);
+  save_sample("2", 20);
+  std::filesystem::resize_file(path("1") + "/state.h5", 10);
+  const auto listed = tool("ls " + scratch_.file("run"));
+  expect_in(listed, 0, "checkpoint-1  ");
+  expect_in(listed, 0, "not whole");
+  expect_in(listed, 0, "whole, latest");
+  const auto entries = json::parse(tool("ls --json --quiet " + scratch_.file("run")).output);
+  ASSERT_EQ(entries.size(), 2U);
+  EXPECT_FALSE(entries[0]["whole"]);
+  EXPECT_EQ(entries[1]["global_step"], 20);
+  EXPECT_TRUE(entries[1]["latest"]);
+  expect_in(tool("ls " + scratch_.file("none")), 2, "there is no directory");
+}
+
+TEST_F(CkptTool, InspectsACheckpoint) {
+  save_sample("1", 10);
+  const auto all = tool("inspect " + path("1"));
+  expect_in(all, 0, "weight bf16, master exp_avg exp_avg_sq fp32");
+  expect_in(all, 0, "1,024 parameters in 5 tensors");
+  const auto one =
+      json::parse(tool("inspect " + path("1") + " --tensor classifier.bias/master --values 2 --json").output);
+  ASSERT_EQ(one["tensors"].size(), 1U);
+  const json& tensor = one["tensors"][0];
+  const double first = test::sample_value({"classifier.bias", state::Component::kMaster, {}, {}}, 0, 0);
+  EXPECT_EQ(tensor["values"].size(), 2U);
+  EXPECT_EQ(tensor["values"][0].get<double>(), first);
+  EXPECT_EQ(tensor["min"].get<double>(), first);
+  EXPECT_NEAR(tensor["max"].get<double>(), first + 9, 1e-6);
+  EXPECT_NEAR(tensor["mean"].get<double>(), first + 4.5, 1e-6);
+  EXPECT_NEAR(tensor["std"].get<double>(), std::sqrt(8.25), 1e-6);
+  EXPECT_EQ(one["run"]["global_step"], 10);
+  expect_in(tool("inspect " + path("1") + " --tensor clasifier.bias"), 2, "did you mean classifier.bias?");
+}
+
+TEST_F(CkptTool, VerifiesACheckpoint) {
+  save_sample("1", 10);
+  expect_in(tool("verify " + path("1")), 0, "is whole: 20 tensors");
+  std::string state = test::read_file(path("1") + "/state.h5");
+  state.back() = static_cast<char>(state.back() ^ 1);
+  state[state.size() / 2] = static_cast<char>(state[state.size() / 2] ^ 1);
+  test::write_file(path("1") + "/state.h5", state);
+  expect_in(tool("verify " + path("1")), 2, "is damaged");
+  const auto verdict = json::parse(tool("verify --json --quiet " + path("1")).output);
+  EXPECT_FALSE(verdict["whole"]);
+  EXPECT_GE(verdict["problems"].size(), 1U);
+}
+
+TEST_F(CkptTool, ConsolidatesWithoutALauncher) {
+  save_sample("1", 10);
+  const std::string output = scratch_.file("out/model.safetensors");
+  expect_in(tool("consolidate " + path("1") + " --output " + output), 0, "1,024 parameters in 5 tensors");
+  EXPECT_TRUE(std::filesystem::exists(output));
+  EXPECT_TRUE(std::filesystem::exists(scratch_.file("out/config.json")));
+  expect_in(tool("consolidate " + path("1") + " --output " + scratch_.file("model.bin")), 2,
+            "must end in .safetensors");
+}
+
+TEST_F(CkptTool, PrunesARun) {
+  for (int step = 1; step <= 3; ++step) {
+    save_sample(std::to_string(step), step);
+  }
+  expect_in(tool("prune " + scratch_.file("run") + " --keep_last 2 --dry-run"), 0, "would remove checkpoint-1");
+  EXPECT_TRUE(std::filesystem::exists(path("1")));
+  expect_in(tool("prune " + scratch_.file("run") + " --keep_last 2"), 0, "removed checkpoint-1");
+  EXPECT_FALSE(std::filesystem::exists(path("1")));
+  expect_in(tool("prune " + scratch_.file("run")), 2, "--keep_last N is missing");
+}
+
+}  // namespace
+}  // namespace tessera
