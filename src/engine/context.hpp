@@ -26,7 +26,7 @@ struct Context {
   /// A flat tensor of zeros on the run's device.
   [[nodiscard]] at::Tensor zeros(std::int64_t num_elements, at::ScalarType dtype) const;
   /// This rank's shard of a whole bucket.
-  [[nodiscard]] at::Tensor shard(const at::Tensor& whole, int bucket) const;
+  [[nodiscard]] at::Tensor shard(const at::Tensor& whole, int index) const;
   /// A unit's part of a whole bucket, as a matrix where it is one.
   [[nodiscard]] at::Tensor unit_view(const at::Tensor& whole, int unit) const;
   /// The device's current stream.

@@ -18,7 +18,7 @@ comm::Ticket wait_unless_overlapping(const Context& context, comm::Ticket ticket
 
 }  // namespace
 
-comm::Ticket reduce_scatter(const Context& context, const at::Tensor& whole, at::Tensor shard) {
+comm::Ticket reduce_scatter(const Context& context, const at::Tensor& whole, const at::Tensor& shard) {
   return wait_unless_overlapping(context,
                                  context.collectives.reduce_scatter(whole.const_data_ptr(), shard.mutable_data_ptr(),
                                                                     static_cast<std::size_t>(shard.numel()),

@@ -1,5 +1,6 @@
 #include "tessera/engine/train_step.hpp"
 
+#include <ATen/ops/full.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 

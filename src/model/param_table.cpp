@@ -16,10 +16,10 @@ class TableBuilder {
   void depth(int depth) { depth_ = depth; }
 
   // Matrices that share their columns, stacked by rows into one unit.
-  void matrices(std::vector<std::pair<std::string, std::int64_t>> rows_by_name, std::int64_t columns) {
+  void matrices(const std::vector<std::pair<std::string, std::int64_t>>& rows_by_name, std::int64_t columns) {
     begin_unit(columns);
-    for (auto& [name, rows] : rows_by_name) {
-      add({std::move(name), {rows, columns}, 0, true, depth_, Init::kNormal, normal_std_});
+    for (const auto& [name, rows] : rows_by_name) {
+      add({name, {rows, columns}, 0, true, depth_, Init::kNormal, normal_std_});
     }
   }
   void norm(std::string name, std::int64_t size) {

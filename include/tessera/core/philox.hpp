@@ -18,12 +18,12 @@ struct Philox4 {
 /// Four random words that are a pure function of key and counter: Philox4x32-10, Salmon et al., "Parallel random
 /// numbers: as easy as 1, 2, 3", SC 2011. The state of every random stream of the program is therefore a few integers.
 TESSERA_HOST_DEVICE constexpr Philox4 philox(std::uint64_t key, std::uint64_t counter_low, std::uint64_t counter_high) {
-  std::uint32_t c0 = static_cast<std::uint32_t>(counter_low);
-  std::uint32_t c1 = static_cast<std::uint32_t>(counter_low >> 32U);
-  std::uint32_t c2 = static_cast<std::uint32_t>(counter_high);
-  std::uint32_t c3 = static_cast<std::uint32_t>(counter_high >> 32U);
-  std::uint32_t k0 = static_cast<std::uint32_t>(key);
-  std::uint32_t k1 = static_cast<std::uint32_t>(key >> 32U);
+  auto c0 = static_cast<std::uint32_t>(counter_low);
+  auto c1 = static_cast<std::uint32_t>(counter_low >> 32U);
+  auto c2 = static_cast<std::uint32_t>(counter_high);
+  auto c3 = static_cast<std::uint32_t>(counter_high >> 32U);
+  auto k0 = static_cast<std::uint32_t>(key);
+  auto k1 = static_cast<std::uint32_t>(key >> 32U);
   for (int round = 0; round < 10; ++round) {
     const std::uint64_t p0 = std::uint64_t{0xD2511F53U} * c0;
     const std::uint64_t p1 = std::uint64_t{0xCD9E8D57U} * c2;

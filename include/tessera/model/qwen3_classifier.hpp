@@ -38,7 +38,7 @@ class Qwen3Classifier {
   void backward(const at::Tensor& dlogits_BC, Activations& activations, Weights& weights, Gradients& gradients) const;
 
  private:
-  [[nodiscard]] at::Tensor classify(const at::Tensor& hidden_ND, Weights& weights, Activations* keep) const;
+  [[nodiscard]] at::Tensor classify(const at::Tensor& last_BD, Weights& weights, Activations* keep) const;
   [[nodiscard]] at::Tensor classify_backward(const at::Tensor& dlogits_BC, const Activations& activations,
                                              Weights& weights, Gradients& gradients) const;
 
