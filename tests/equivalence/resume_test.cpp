@@ -77,10 +77,10 @@ TEST_F(ResumeTest, OtherWorldsAndStagesGoOnWithinTheOrderOfSums) {
 
 TEST_F(ResumeTest, TheConsolidatedFileGivesTheAccuracyOfTheRun) {
   ASSERT_EQ(run(2, "run", "--zero_stage 2").status, 0);
-  consolidated("run");
+  (void)consolidated("run");
   const double trained = std::stod(column(out("run") + "/log.txt", "test_acc1").back());
   EXPECT_GT(trained, 30) << "ten classes: it learnt something";
-  for (const std::string weights : {out("run.safetensors"), out("run") + "/checkpoint-final"}) {
+  for (const std::string& weights : {out("run.safetensors"), out("run") + "/checkpoint-final"}) {
     const std::string report = out("eval.json");
     const CommandResult result = tessera("eval --device cpu --dataset fashion-mnist --data_path " + data() +
                                          " --input_size 28 --checkpoint " + weights + " >" + report);

@@ -2,7 +2,6 @@
 #include "config/flags.hpp"
 #include "config/refused_flags.hpp"
 #include "config/settings.hpp"
-#include "config/suggest.hpp"
 #include "unit/config_support.hpp"
 
 #include <map>
@@ -253,20 +252,6 @@ TEST_F(Flags, VerbsAreNamedAndSuggested) {
   EXPECT_CONTAINS(complaint({"--lr", "1"}), "the first word must be a verb, not '--lr'");
   EXPECT_CONTAINS(complaint({"config", "stray", "--lr", "1"}), "'stray' stands where a flag should");
   EXPECT_CONTAINS(complaint({}), "a verb is missing");
-}
-
-TEST(Suggestions, CountEdits) {
-  EXPECT_EQ(edit_distance("kitten", "sitting"), 3U);
-  EXPECT_EQ(edit_distance("lr", "rl"), 1U);
-  EXPECT_EQ(edit_distance("", "abc"), 3U);
-  EXPECT_EQ(edit_distance("same", "same"), 0U);
-  const std::vector<std::string> known{"batch_size", "blr", "lr", "layer_decay"};
-  EXPECT_EQ(nearest("bacth_size", known), "batch_size");
-  EXPECT_EQ(nearest("layer", known), "layer_decay");
-  EXPECT_EQ(nearest("colour", known), "");
-  EXPECT_EQ(list_of({"a", "b", "c"}), "a, b or c");
-  EXPECT_EQ(list_of({"a", "b"}, "and"), "a and b");
-  EXPECT_EQ(list_of({"a"}), "a");
 }
 
 }  // namespace

@@ -2,13 +2,16 @@
 #include "tessera/core/error.hpp"
 #include "tessera/core/handle.hpp"
 #include "tessera/core/philox.hpp"
+#include "tessera/core/suggest.hpp"
 #include "tessera/core/units.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace tessera::core {
 namespace {
@@ -83,6 +86,20 @@ TEST(Errors, CarryTheModule) {
   }
   EXPECT_NO_THROW(require(true, "core", "never shown"));
   EXPECT_THROW(require(false, "core", "shown"), Error);
+}
+
+TEST(Suggestions, CountEdits) {
+  EXPECT_EQ(edit_distance("kitten", "sitting"), 3U);
+  EXPECT_EQ(edit_distance("lr", "rl"), 1U);
+  EXPECT_EQ(edit_distance("", "abc"), 3U);
+  EXPECT_EQ(edit_distance("same", "same"), 0U);
+  const std::vector<std::string> known{"batch_size", "blr", "lr", "layer_decay"};
+  EXPECT_EQ(nearest("bacth_size", known), "batch_size");
+  EXPECT_EQ(nearest("layer", known), "layer_decay");
+  EXPECT_EQ(nearest("colour", known), "");
+  EXPECT_EQ(list_of({"a", "b", "c"}), "a, b or c");
+  EXPECT_EQ(list_of({"a", "b"}, "and"), "a and b");
+  EXPECT_EQ(list_of({"a"}), "a");
 }
 
 }  // namespace
