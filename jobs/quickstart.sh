@@ -59,7 +59,7 @@ train 1 "$out/resumed" --resume auto
 
 step "3. one file"
 "$bin/tessera-ckpt" consolidate "$out/resumed/checkpoint-final" --output "$out/model.safetensors"
-"$bin/tessera" eval --checkpoint "$out/model.safetensors" --dataset fashion-mnist --data_path "$data" --input_size 28 \
+"$bin/tessera" eval --checkpoint "$out/model.safetensors" --dataset fashion-mnist --data_path "$data" \
   >"$out/eval.json"
 
 whole=$(last "$out/log.txt" test_acc1)

@@ -19,7 +19,7 @@ Export::Export(const Reader& reader, const ConsolidateRequest& request) : reader
 }
 
 std::map<std::string, std::string> Export::metadata() const {
-  return {{"format", "pt"}, {"tessera_run", to_json(run())}};
+  return {{"format", "pt"}, {kRunMetadata, to_json(run())}};
 }
 
 void Export::for_each_piece(const ExportTensor& tensor, const Piece& take) {

@@ -1,5 +1,7 @@
 #include "tessera/checkpoint/reader.hpp"
+#include "tessera/checkpoint/run_state_json.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/io/safetensors.hpp"
 #include "tessera/train/commands.hpp"
 #include "train/run_files.hpp"
 #include "train/trainer.hpp"
@@ -15,12 +17,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What the weights' files say of the run that made them.
+config::RecordedRun recorded_in(const state::RunState& run) {
+  return {run.model_config_json, run.dataset, run.input_size, run.patch_size};
+}
+
+// What the weights' files say of the run that made them: ours say it all, others have at best a config.json beside them.
 config::RecordedRun recorded_run(const std::string& path) {
   core::require<core::UserError>(fs::exists(path), "train", "--checkpoint {}: no such file or directory", path);
   if (is_checkpoint(path)) {
-    const state::RunState run = checkpoint::Reader(path).run_state();
-    return {run.model_config_json, run.dataset, run.input_size, run.patch_size};
+    return recorded_in(checkpoint::Reader(path).run_state());
+  }
+  const auto metadata = io::SafetensorsReader(path).metadata();
+  if (const auto run = metadata.find(checkpoint::kRunMetadata); run != metadata.end()) {
+    return recorded_in(checkpoint::run_state_from_json(run->second, path));
   }
   const fs::path directory = fs::is_directory(path) ? fs::path(path) : fs::path(path).parent_path();
   std::ifstream config(directory / "config.json");

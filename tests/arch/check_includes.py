@@ -37,7 +37,7 @@ def library(name, pattern, targets, modules, place):
 
 LIBRARIES = [
     library("fmt", r"fmt/", "", None, "any"),
-    library("Boost", r"boost/", "Boost::program_options", "config", "cpp"),
+    library("Boost", r"boost/", "Boost::program_options", "config checkpoints_tools", "any"),
     library("nlohmann/json", r"nlohmann/", "nlohmann_json::nlohmann_json",
             "config io checkpoint train checkpoints_tools", "cpp"),
     library("MPI", r"mpi\.h$", "MPI::MPI_C tessera_hdf5", "topology comm checkpoint", "src"),

@@ -66,7 +66,7 @@ class CheckIncludes(unittest.TestCase):
         self.assertEqual(self.check()[0], 0)
 
     def test_private_header_of_another_module(self):
-        self.write("src/zoo/a.cpp", '#include "config/suggest.hpp"\n')
+        self.write("src/zoo/a.cpp", '#include "config/values.hpp"\n')
         self.refuses("src/zoo/a.cpp", 1, "private to config")
 
     def test_missing_file(self):
@@ -107,7 +107,7 @@ class CheckIncludes(unittest.TestCase):
 
     def test_cycle(self):
         text = (self.root / "src/CMakeLists.txt").read_text()
-        self.write("src/CMakeLists.txt", text.replace("FOREIGN fmt::fmt)", "DEPENDS zoo\n  FOREIGN fmt::fmt)", 1))
+        self.write("src/CMakeLists.txt", text.replace("FOREIGN fmt::fmt-header-only)", "DEPENDS zoo\n  FOREIGN fmt::fmt-header-only)", 1))
         status, found = self.check()
         self.assertEqual(status, 1)
         self.assertIn("src/CMakeLists.txt:", found)
@@ -145,7 +145,7 @@ class CheckIncludes(unittest.TestCase):
         self.refuses("src/config/planted.cpp", 2, "backends are files that CMake chooses")
 
     def test_tools(self):
-        self.write("checkpoints_tools/planted.cpp", '#include "tessera/core/error.hpp"\n#include "config/suggest.hpp"\n')
+        self.write("checkpoints_tools/planted.cpp", '#include "tessera/core/error.hpp"\n#include "config/values.hpp"\n')
         self.refuses("checkpoints_tools/planted.cpp", 2, "neither public nor one of the tools' own headers")
         self.write("checkpoints_tools/planted.cpp", '#include "tessera/kernels/ops.hpp"\n')
         self.refuses("checkpoints_tools/planted.cpp", 1, "checkpoints_tools may not include kernels")

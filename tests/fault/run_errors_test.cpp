@@ -112,7 +112,7 @@ TEST_F(RunErrors, AKilledRankEndsTheRun) {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
   const auto killed = Clock::now();
-  run_command("pkill -9 -n -f '" + scratch_.file("out") + "'");
+  run_command("pkill -9 -n -f 'tessera finetun[e].*" + scratch_.file("out") + "'");
   runner.join();
   EXPECT_LT(std::chrono::duration<double>(Clock::now() - killed).count(), 10.0);
   EXPECT_NE(result.status, 0);

@@ -2,7 +2,7 @@
 
 #include "tessera/kernels/ops.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 

@@ -114,7 +114,7 @@ TEST_F(CkptTool, ConsolidatesWithoutALauncher) {
   EXPECT_TRUE(std::filesystem::exists(output));
   EXPECT_TRUE(std::filesystem::exists(scratch_.file("out/config.json")));
   expect_in(tool("consolidate " + path("1") + " --output " + scratch_.file("model.bin")), 2,
-            "must end in .safetensors");
+            "a path that ends in .safetensors");
 }
 
 TEST_F(CkptTool, PrunesARun) {

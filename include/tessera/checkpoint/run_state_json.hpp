@@ -7,6 +7,9 @@
 
 namespace tessera::checkpoint {
 
+/// Under this key of a .safetensors file's metadata, consolidate() leaves the run that made it, as to_json() gives it.
+inline constexpr const char* kRunMetadata = "tessera_run";
+
 /// One JSON object, one key per field of RunState under its own name. Numbers come back bit for bit. Throws Error where
 /// a number is not finite or a text is not UTF-8, which JSON cannot hold.
 std::string to_json(const state::RunState& run);
