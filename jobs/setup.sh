@@ -5,11 +5,12 @@ cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'TEXT'
-usage: jobs/setup.sh [--build_dir DIR] [--cuda auto|on|off] [--tests] [--no_install]
+usage: jobs/setup.sh [--build_dir DIR] [--cuda auto|on|off] [--tests] [--compile_cuda] [--no_install]
 
   --build_dir DIR  where to build (default: build)
   --cuda           auto (the default): on where both a GPU and nvcc are found
   --tests          build the tests and benchmarks too, and install what they and the lint need
+  --compile_cuda   compile the modules that have CUDA code, and link nothing: nvcc is enough, no GPU is needed
   --no_install     install nothing: complain about what is missing
 
 Installs Debian or Ubuntu packages (as root, or with sudo), and into deps/python the wheels of torch 2.11.0 (LibTorch),
@@ -18,12 +19,13 @@ torch/ already.
 TEXT
 }
 
-build_dir=build cuda=auto tests=OFF install=yes
+build_dir=build cuda=auto tests=OFF install=yes targets=()
 while (($#)); do
   case $1 in
     --build_dir) build_dir=$2 && shift ;;
     --cuda) cuda=$2 && shift ;;
     --tests) tests=ON ;;
+    --compile_cuda) targets=(tessera_topology tessera_comm tessera_kernels) ;;
     --no_install) install=no ;;
     --help) usage && exit 0 ;;
     *) echo "jobs/setup.sh: unknown option $1; see --help" >&2 && exit 2 ;;
@@ -34,7 +36,9 @@ done
 has() { command -v "$1" >/dev/null 2>&1; }
 say() { echo "setup: $*" >&2; }
 
-if [[ $cuda == auto ]]; then
+if ((${#targets[@]})); then
+  cuda=on
+elif [[ $cuda == auto ]]; then
   if has nvcc && has nvidia-smi && nvidia-smi -L >/dev/null 2>&1; then cuda=on; else cuda=off; fi
 fi
 
@@ -68,7 +72,7 @@ install_packages() {
 # The CPU library needs two small CUDA libraries besides itself; the GPU's need all that the wheel asks for.
 install_wheels() {
   local wanted=(torch==2.11.0) mode=--no-deps stamp=deps/python/.cpu
-  if [[ $cuda == on ]]; then
+  if [[ $cuda == on ]] && ((${#targets[@]} == 0)); then
     mode='' stamp=deps/python/.cuda
   else
     wanted+=(nvidia-cuda-cupti==13.0.85 nvidia-cuda-runtime==13.0.96)
@@ -84,10 +88,10 @@ install_wheels() {
   touch "$stamp"
 }
 
-# CMake before 3.25.2 does not know the C++20 of CUDA 12 and later.
+# Debian 12's CMake does not know how nvcc 13 is told of C++20.
 install_cmake() {
   cmake=cmake
-  if [[ $cuda == on || ${TESSERA_NEW_CMAKE:-} == 1 ]]; then
+  if [[ $cuda == on ]]; then
     cmake=$PWD/deps/cmake/bin/cmake
     [[ -x $cmake ]] && return 0
     say "fetching a newer CMake into deps/cmake"
@@ -106,4 +110,4 @@ export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file
   -DTESSERA_PYTHON_DIR="${TESSERA_PYTHON_DIR:-$PWD/deps/python}" >"$build_dir.configure.log" 2>&1 ||
   { cat "$build_dir.configure.log" >&2; exit 1; }
 say "building in $build_dir (CUDA $cuda)"
-ninja -C "$build_dir" --quiet
+ninja -C "$build_dir" --quiet "${targets[@]}"
