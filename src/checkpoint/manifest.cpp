@@ -1,10 +1,10 @@
 #include "checkpoint/manifest.hpp"
 
-#include "checkpoint/crc32c.hpp"
 #include "checkpoint/flat_range.hpp"
 #include "checkpoint/limits.hpp"
 #include "tessera/checkpoint/run_state_json.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/io/crc32c.hpp"
 #include "tessera/io/file_system.hpp"
 
 #include <nlohmann/json.hpp>
@@ -29,16 +29,16 @@ constexpr std::array<state::Component, 4> kComponents{state::Component::kWeight,
 constexpr std::array<core::DType, 2> kStoredTypes{core::DType::kFloat32, core::DType::kBFloat16};
 
 std::string checksum_of(std::string_view text) {
-  std::uint32_t crc = crc32c(text.data(), kPrefix.size());
-  crc = crc32c(kZeros.data(), kZeros.size(), crc);
+  std::uint32_t crc = io::crc32c(text.data(), kPrefix.size());
+  crc = io::crc32c(kZeros.data(), kZeros.size(), crc);
   const std::string_view rest = text.substr(kPrefix.size() + kZeros.size());
-  return crc32c_text(crc32c(rest.data(), rest.size(), crc));
+  return io::crc32c_text(io::crc32c(rest.data(), rest.size(), crc));
 }
 
 std::string tensor_text(const StoredTensor& tensor) {
   ordered_json ranges = ordered_json::array();
   for (const StoredRange& range : tensor.ranges) {
-    ranges.push_back({range.begin, range.end, crc32c_text(range.crc32c)});
+    ranges.push_back({range.begin, range.end, io::crc32c_text(range.crc32c)});
   }
   const ordered_json entry{{"parameter", tensor.info.parameter},
                            {"component", state::name_of(tensor.info.component)},
@@ -149,7 +149,7 @@ std::string to_text(const Manifest& manifest) {
                       kFormatVersion, json(manifest.created).dump());
   text += " \"run\": " + to_json(manifest.run) + ",\n";
   text += fmt::format(R"( "state_file": {{"name": "{}", "bytes": {}, "structure_crc32c": "{}"}},)", kStateFile,
-                      manifest.state_bytes, crc32c_text(manifest.structure_crc32c));
+                      manifest.state_bytes, io::crc32c_text(manifest.structure_crc32c));
   text += "\n \"tensors\": [\n";
   for (const StoredTensor& tensor : manifest.tensors) {
     text += "  " + tensor_text(tensor) + (&tensor == &manifest.tensors.back() ? "\n" : ",\n");

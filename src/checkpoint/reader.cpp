@@ -1,11 +1,11 @@
 #include "tessera/checkpoint/reader.hpp"
 
-#include "checkpoint/crc32c.hpp"
 #include "checkpoint/flat_range.hpp"
 #include "checkpoint/limits.hpp"
 #include "checkpoint/manifest.hpp"
 #include "checkpoint/state_file.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/io/crc32c.hpp"
 #include "tessera/io/random_access_file.hpp"
 
 #include <algorithm>
@@ -61,7 +61,7 @@ struct Reader::Contents {
     const auto size = static_cast<std::size_t>((range.end - range.begin) * element_bytes);
     const std::int64_t offset = tensor.offset + range.begin * element_bytes;
     file.read(offset, size, target);
-    core::require<UserError>(crc32c(target, size) == range.crc32c, "checkpoint",
+    core::require<UserError>(io::crc32c(target, size) == range.crc32c, "checkpoint",
                              "{} is damaged: {}, elements {} to {} (bytes {} to {} of the file), are not what was "
                              "written; use another checkpoint",
                              file.path(), tensor.name(), range.begin, range.end, offset,

@@ -1,12 +1,12 @@
 #include "tessera/checkpoint/save.hpp"
 
-#include "checkpoint/crc32c.hpp"
 #include "checkpoint/limits.hpp"
 #include "checkpoint/manifest.hpp"
 #include "checkpoint/names.hpp"
 #include "checkpoint/save_plan.hpp"
 #include "checkpoint/state_file.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/io/crc32c.hpp"
 
 #include <fmt/chrono.h>
 
@@ -33,7 +33,7 @@ class Attempt {
         state_file_(temporary_ + "/" + std::string(kStateFile)) {}
 
   void prepare() {
-    const auto prints = group_.gather(crc32c_text(fingerprint(request_.state.tensors)));
+    const auto prints = group_.gather(io::crc32c_text(fingerprint(request_.state.tensors)));
     group_.agree([&] {
       core::require(std::count(prints.begin(), prints.end(), prints[0]) == group_.size(), "checkpoint",
                     "the ranks describe different tensors");
@@ -133,7 +133,7 @@ class Attempt {
       }
       request_.files.announce("write", state_file_);
       writer.write(tensor, begin, end, data);
-      written_.push_back({static_cast<std::int64_t>(tensor), begin, end, std::int64_t{crc32c(data, size)}});
+      written_.push_back({static_cast<std::int64_t>(tensor), begin, end, std::int64_t{io::crc32c(data, size)}});
       begin = end;
     }
   }

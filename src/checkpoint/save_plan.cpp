@@ -1,9 +1,9 @@
 #include "checkpoint/save_plan.hpp"
 
-#include "checkpoint/crc32c.hpp"
 #include "checkpoint/flat_range.hpp"
 #include "checkpoint/hdf5.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/io/crc32c.hpp"
 
 #include <fmt/ranges.h>
 
@@ -39,7 +39,7 @@ std::uint32_t fingerprint(const std::vector<state::TensorInfo>& tensors) {
     text += fmt::format("{}\n{}\n{}\n{}\n", tensor.parameter, state::name_of(tensor.component),
                         core::name_of(tensor.dtype), fmt::join(tensor.shape, ","));
   }
-  return crc32c(text.data(), text.size());
+  return io::crc32c(text.data(), text.size());
 }
 
 // This rank's views by tensor, so that each data set is opened once.

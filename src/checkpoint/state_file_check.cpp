@@ -1,6 +1,6 @@
-#include "checkpoint/crc32c.hpp"
 #include "checkpoint/limits.hpp"
 #include "checkpoint/state_file.hpp"
+#include "tessera/io/crc32c.hpp"
 #include "tessera/io/random_access_file.hpp"
 
 #include <algorithm>
@@ -69,7 +69,7 @@ std::uint32_t checksum_extents(const std::string& path,
     for (std::int64_t position = begin; position < end;) {
       const std::int64_t count = std::min(end - position, static_cast<std::int64_t>(buffer.size()));
       file.read(position, static_cast<std::size_t>(count), buffer.data());
-      crc = crc32c(buffer.data(), static_cast<std::size_t>(count), crc);
+      crc = io::crc32c(buffer.data(), static_cast<std::size_t>(count), crc);
       position += count;
     }
   }

@@ -158,11 +158,14 @@ void Engine::begin_micro_step(std::int64_t index) {
   impl_->gradients->begin_micro_step(index == 0, index + 1 == impl_->context.options.accumulation_steps);
 }
 
-StepOutcome Engine::finish_step(double lr, const at::Tensor& metrics) {
+StepOutcome Engine::finish_step(double lr, const at::Tensor& metrics, const std::function<void()>& norm_is_known) {
   Impl& impl = *impl_;
   const EngineOptions& options = impl.context.options;
   const double average = 1.0 / static_cast<double>(impl.context.layout.world * options.accumulation_steps);
   std::vector<double> sums = impl.sums_over_ranks(metrics);
+  if (norm_is_known) {
+    norm_is_known();
+  }
 
   StepOutcome outcome;
   outcome.grad_norm = std::sqrt(sums[0]) * average;

@@ -17,18 +17,28 @@ at::Tensor measure(const at::Tensor& loss_B, const at::Tensor& top1) {
 
 StepStats train_step(const model::Qwen3Classifier& model, Engine& engine, const kernels::Ops& ops,
                      const StepOptions& options, double lr, const std::function<MicroBatch()>& next) {
+  const auto mark = [&options](const char* part) {
+    if (options.mark) {
+      options.mark(part);
+    }
+  };
   at::Tensor metrics;
   for (std::int64_t micro = 0; micro < options.accumulation_steps; ++micro) {
     const MicroBatch batch = next();
+    mark("data");
     model::Activations activations;
     const at::Tensor logits_BC = model.forward(batch.images_B3SS, engine.weights(), &activations);
+    mark("forward");
     const auto entropy = ops.cross_entropy(logits_BC, batch.labels_B, options.smoothing);
+    mark("loss");
     engine.begin_micro_step(micro);
     model.backward(entropy.dlogits_BC, activations, engine.weights(), engine.gradients());
+    mark("backward");
     const at::Tensor measured = measure(entropy.loss_B, ops.count_top_k(logits_BC, batch.labels_B).top1);
     metrics = metrics.defined() ? metrics.add_(measured) : measured;
   }
-  const StepOutcome outcome = engine.finish_step(lr, metrics);
+  const StepOutcome outcome = engine.finish_step(lr, metrics, [&mark] { mark("norm"); });
+  mark("update");
   const double images = outcome.metrics[2];
   return {outcome.metrics[0] / images, 100 * outcome.metrics[1] / images, outcome.grad_norm, outcome.skipped,
           static_cast<std::int64_t>(images)};

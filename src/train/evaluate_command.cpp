@@ -21,7 +21,8 @@ config::RecordedRun recorded_in(const state::RunState& run) {
   return {run.model_config_json, run.dataset, run.input_size, run.patch_size};
 }
 
-// What the weights' files say of the run that made them: ours say it all, others have at best a config.json beside them.
+// What the weights' files say of the run that made them: ours say it all, others have at best a config.json beside
+// them.
 config::RecordedRun recorded_run(const std::string& path) {
   core::require<core::UserError>(fs::exists(path), "train", "--checkpoint {}: no such file or directory", path);
   if (is_checkpoint(path)) {

@@ -20,7 +20,8 @@ Evaluation evaluate_dataset(const model::Qwen3Classifier& model, model::Weights&
     const auto entropy = platform.ops->cross_entropy(logits_BC, batch->labels_B, 0.0);
     const auto counts = platform.ops->count_top_k(logits_BC, batch->labels_B);
     const at::Tensor images = at::full({}, static_cast<double>(batch->labels_B.numel()), sums.options());
-    sums += at::stack({entropy.loss_B.to(at::kDouble).sum(), counts.top1.to(at::kDouble), counts.top5.to(at::kDouble), images});
+    sums += at::stack(
+        {entropy.loss_B.to(at::kDouble).sum(), counts.top1.to(at::kDouble), counts.top5.to(at::kDouble), images});
   }
   const at::Tensor on_host = sums.cpu();
   std::vector<double> totals(on_host.const_data_ptr<double>(), on_host.const_data_ptr<double>() + on_host.numel());

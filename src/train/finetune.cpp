@@ -66,9 +66,9 @@ void report_memory(const engine::MemoryPlan& plan, const Platform& platform, con
   const auto peak = static_cast<double>(peak_memory_bytes(platform.device));
   const auto planned = static_cast<double>(plan.total());
   log.info("peak memory on the first rank: {} ({})", core::format_bytes(peak),
-           platform.device.is_cpu() ? "the whole process"
-                                    : fmt::format("the plan said {}, {:+.1f}%", core::format_bytes(planned),
-                                                  100 * (planned - peak) / peak));
+           platform.device.is_cpu()
+               ? "the whole process"
+               : fmt::format("the plan said {}, {:+.1f}%", core::format_bytes(planned), 100 * (planned - peak) / peak));
 }
 
 }  // namespace
@@ -100,13 +100,14 @@ void finetune(const config::RunConfig& config, const topology::Group& world, con
     }
   });
 
-  const model::Qwen3Classifier model(
-      config.model.shape, {config.data.input_size, config.data.patch_size, num_classes}, *platform.ops,
-      {platform.device, platform.compute, config.model.gradient_checkpointing});
+  const model::Qwen3Classifier model(config.model.shape, {config.data.input_size, config.data.patch_size, num_classes},
+                                     *platform.ops,
+                                     {platform.device, platform.compute, config.model.gradient_checkpointing});
   engine::Engine engine({model.params(), *platform.collectives, platform.mesh.world, *platform.ops}, options);
   const TrainerParts parts{config, platform, log, model, engine, *sets.train, *sets.test};
   log.info("{} parameters, {} tokens an image, effective batch {}, peak learning rate {:.3g}",
-           core::format_count(model.params().num_elements()), config.data.num_tokens(), run.effective_batch, run.peak_lr);
+           core::format_count(model.params().num_elements()), config.data.num_tokens(), run.effective_batch,
+           run.peak_lr);
   give_values(parts, checkpoint, run.optimizer_step);
   if (config.eval_only) {
     evaluate_once(parts);

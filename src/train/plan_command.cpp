@@ -62,9 +62,9 @@ void print_plan(const config::Command& command) {
     std::puts(json.dump(2).c_str());
     return;
   }
-  fmt::print("{} parameters; ZeRO stage {}, {} rank{}, {}; {} images a step\n",
-             core::format_count(num_parameters), config.zero.stage, world, world == 1 ? "" : "s",
-             compute == at::kFloat ? "fp32" : "bf16", config.effective_batch(world));
+  fmt::print("{} parameters; ZeRO stage {}, {} rank{}, {}; {} images a step\n", core::format_count(num_parameters),
+             config.zero.stage, world, world == 1 ? "" : "s", compute == at::kFloat ? "fp32" : "bf16",
+             config.effective_batch(world));
   fmt::print("{}\n", to_table(plan));
   if (command.plan.gpu_memory) {
     const auto memory = static_cast<double>(command.plan.gpu_memory->bytes);

@@ -19,7 +19,8 @@ engine::PlannedRun planned_run(const config::RunConfig& config, std::int64_t num
 std::string to_table(const engine::MemoryPlan& plan) {
   std::string table;
   for (const engine::MemoryItem& item : plan.items) {
-    table += fmt::format("  {:<16}{:>12}  {}\n", item.name, core::format_bytes(static_cast<double>(item.bytes)), item.what);
+    table +=
+        fmt::format("  {:<16}{:>12}  {}\n", item.name, core::format_bytes(static_cast<double>(item.bytes)), item.what);
   }
   table += fmt::format("  {:<16}{:>12}  per rank", "total", core::format_bytes(static_cast<double>(plan.total())));
   return table;

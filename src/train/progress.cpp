@@ -5,7 +5,7 @@
 namespace tessera::train {
 namespace {
 
-constexpr double kForget = 0.05;       // weight of the latest step in the running mean of its duration
+constexpr double kForget = 0.05;  // weight of the latest step in the running mean of its duration
 constexpr double kStatusSeconds = 0.1;
 
 }  // namespace

@@ -12,7 +12,7 @@ struct ProgressStep {
   std::int64_t epoch = 0;
   std::int64_t step_in_epoch = 0;  ///< from 1
   std::int64_t steps_per_epoch = 0;
-  std::int64_t steps_left = 0;     ///< in the whole run
+  std::int64_t steps_left = 0;  ///< in the whole run
   double loss = 0;
   double accuracy = 0;  ///< percent
   double lr = 0;

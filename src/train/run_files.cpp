@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // A file is written and removed again: permissions, quotas and read-only mounts show only so.
-void require_writable(const std::string& directory) {
+void require_writable(const char* flag, const std::string& directory) {
   const io::FileSystem files;
   const std::string probe = (fs::path(directory) / ".tmp-writable").string();
   try {
@@ -26,7 +26,7 @@ void require_writable(const std::string& directory) {
     files.write_file(probe, "");
     files.remove_all(probe);
   } catch (const core::Error& error) {
-    core::fail<core::UserError>("train", "--output_dir {} cannot be written: {}", directory, error.what());
+    core::fail<core::UserError>("train", "{} {} cannot be written: {}", flag, directory, error.what());
   }
 }
 
@@ -45,8 +45,11 @@ std::optional<std::string> prepare_output(const config::RunConfig& config, bool 
     return std::nullopt;
   }
   const std::string& directory = config.output.output_dir;
+  if (!config.output.log_dir.empty() && !config.eval_only) {
+    require_writable("--log_dir", config.output.log_dir);
+  }
   if (!directory.empty() && !config.eval_only) {
-    require_writable(directory);
+    require_writable("--output_dir", directory);
     const bool holds_a_run =
         fs::exists(fs::path(directory) / "steps.jsonl") || !checkpoint::list_checkpoints(directory).empty();
     core::require<core::UserError>(

@@ -27,7 +27,8 @@ void drop_from(const std::filesystem::path& path, const char* key, std::int64_t 
   std::vector<std::string> kept;
   for (std::string line; std::getline(in, line);) {
     const Json object = Json::parse(line, nullptr, false);
-    if (object.is_object() && object.contains(key) && object[key].is_number() && object[key].get<std::int64_t>() < first) {
+    if (object.is_object() && object.contains(key) && object[key].is_number() &&
+        object[key].get<std::int64_t>() < first) {
       kept.push_back(line);
     }
   }
@@ -50,11 +51,14 @@ std::ofstream open(const std::filesystem::path& path) {
 
 }  // namespace
 
-RunLog::RunLog(const std::string& output_dir, std::int64_t first_step, std::int64_t first_epoch) {
-  if (output_dir.empty()) {
+RunLog::RunLog(const config::OutputConfig& output, std::int64_t first_step, std::int64_t first_epoch) {
+  if (const std::string& events = output.log_dir.empty() ? output.output_dir : output.log_dir; !events.empty()) {
+    events_ = EventFile(events, first_step);
+  }
+  if (output.output_dir.empty()) {
     return;
   }
-  const std::filesystem::path directory = output_dir;
+  const std::filesystem::path directory = output.output_dir;
   drop_from(directory / "steps.jsonl", "step", first_step);
   drop_from(directory / "log.txt", "epoch", first_epoch);
   steps_ = open(directory / "steps.jsonl");
@@ -62,6 +66,12 @@ RunLog::RunLog(const std::string& output_dir, std::int64_t first_step, std::int6
 }
 
 void RunLog::step(const StepRecord& record) {
+  events_.add(record.step, {{"loss", record.loss},
+                            {"lr", record.lr},
+                            {"grad_norm", record.grad_norm},
+                            {"perf/tokens_per_s", record.tokens_per_s},
+                            {"perf/mfu", record.mfu},
+                            {"perf/peak_bytes", static_cast<double>(record.peak_bytes)}});
   if (!steps_.is_open()) {
     return;
   }
@@ -81,6 +91,9 @@ void RunLog::step(const StepRecord& record) {
 }
 
 void RunLog::epoch(const EpochRecord& record) {
+  events_.add(record.end_step, {{"perf/test_acc1", record.test_acc1},
+                                {"perf/test_acc5", record.test_acc5},
+                                {"perf/test_loss", record.test_loss}});
   if (!epochs_.is_open()) {
     return;
   }

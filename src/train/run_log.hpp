@@ -1,6 +1,7 @@
 #pragma once
 
-#include "tessera/core/log.hpp"
+#include "tessera/config/run_config.hpp"
+#include "train/event_file.hpp"
 
 #include <cstdint>
 #include <fstream>
@@ -29,6 +30,7 @@ struct EpochRecord {
   double test_acc1 = 0;
   double test_acc5 = 0;
   std::int64_t epoch = 0;
+  std::int64_t end_step = 0;  ///< the first step of the next epoch
   std::int64_t num_parameters = 0;
   double seconds = 0;
   double eval_seconds = 0;
@@ -38,12 +40,16 @@ struct EpochRecord {
   std::int64_t skipped_steps = 0;
 };
 
-/// log.txt and steps.jsonl: one JSON object a line, appended. A resumed run continues them: lines of steps and epochs
-/// that will be run again are dropped first, so that each step stands there once.
+/// log.txt and steps.jsonl: one JSON object a line, appended; and the same figures as TensorBoard events. A resumed run
+/// continues them: lines of steps and epochs that will be run again are dropped first, so that each step stands there
+/// once.
 class RunLog {
  public:
-  /// Writes nothing where `output_dir` is empty. Throws UserError where the files cannot be opened.
-  RunLog(const std::string& output_dir, std::int64_t first_step, std::int64_t first_epoch);
+  /// Writes nothing.
+  RunLog() = default;
+  /// Without --output_dir no lines are written, without --log_dir the events lie beside them. Throws UserError where
+  /// a file cannot be opened.
+  RunLog(const config::OutputConfig& output, std::int64_t first_step, std::int64_t first_epoch);
 
   void step(const StepRecord& record);
   void epoch(const EpochRecord& record);
@@ -51,6 +57,7 @@ class RunLog {
  private:
   std::ofstream steps_;
   std::ofstream epochs_;
+  EventFile events_;
 };
 
 }  // namespace tessera::train

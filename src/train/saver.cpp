@@ -14,7 +14,8 @@ checkpoint::MemoryCopier make_copier(c10::Device device) {
     return {};
   }
   const auto bytes_at = [](void* memory, std::size_t bytes, c10::Device where) {
-    return at::from_blob(memory, {static_cast<std::int64_t>(bytes)}, at::TensorOptions().dtype(at::kByte).device(where));
+    return at::from_blob(memory, {static_cast<std::int64_t>(bytes)},
+                         at::TensorOptions().dtype(at::kByte).device(where));
   };
   return {[=](void* host, const void* state, std::size_t bytes) {
             bytes_at(host, bytes, c10::kCPU).copy_(bytes_at(const_cast<void*>(state), bytes, device));

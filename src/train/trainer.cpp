@@ -30,7 +30,7 @@ Trainer::Trainer(const TrainerParts& parts, const state::RunState& run)
       schedule_{run.peak_lr, run.min_lr, run.warmup_steps, run.total_steps},
       last_step_(run.total_steps),
       peak_(peak_rate(parts.platform.device, parts.platform.compute, parts.platform.mesh.device.gpu.name)),
-      run_log_(parts.platform.is_first() ? parts.config.output.output_dir : "", run.global_step, run.epoch),
+      run_log_(parts.platform.is_first() ? RunLog(parts.config.output, run.global_step, run.epoch) : RunLog()),
       progress_(parts.log, parts.config.runtime.steps_per_print),
       saver_(parts.config.output, parts.platform, parts.log) {
   if (parts.config.optimizer.max_steps > 0) {
@@ -42,9 +42,9 @@ Trainer::Trainer(const TrainerParts& parts, const state::RunState& run)
 bool Trainer::is_over() const { return run_.global_step >= last_step_; }
 
 void Trainer::run() {
-  data::Loader loader = data::make_training_loader(parts_.train_set, *parts_.platform.ops,
-                                                   loader_spec(parts_.config, parts_.platform),
-                                                   {run_.epoch, run_.step_in_epoch});
+  data::Loader loader =
+      data::make_training_loader(parts_.train_set, *parts_.platform.ops, loader_spec(parts_.config, parts_.platform),
+                                 {run_.epoch, run_.step_in_epoch});
   while (!is_over()) {
     train_epoch(loader);
     if (run_.step_in_epoch == run_.steps_per_epoch) {
@@ -130,6 +130,7 @@ void Trainer::finish_epoch() {
                            test.acc1,
                            test.acc5,
                            run_.epoch,
+                           run_.global_step,
                            parts_.model.params().num_elements(),
                            run_.epoch_seconds,
                            test.seconds,
@@ -138,9 +139,10 @@ void Trainer::finish_epoch() {
                            peak_memory_bytes(parts_.platform.device),
                            run_.skipped_steps};
   run_log_.epoch(record);
-  parts_.log.info("epoch {}: train loss {:.4f} acc {:.2f}% | test loss {:.4f} acc1 {:.2f}% acc5 {:.2f}% on {} images | {}",
-                  run_.epoch, record.train_loss, record.train_acc1, test.loss, test.acc1, test.acc5, test.num_images,
-                  core::format_duration(record.seconds + record.eval_seconds));
+  parts_.log.info(
+      "epoch {}: train loss {:.4f} acc {:.2f}% | test loss {:.4f} acc1 {:.2f}% acc5 {:.2f}% on {} images | {}",
+      run_.epoch, record.train_loss, record.train_acc1, test.loss, test.acc1, test.acc5, test.num_images,
+      core::format_duration(record.seconds + record.eval_seconds));
   ++run_.epoch;
   run_.step_in_epoch = 0;
   run_.epoch_loss_sum = 0;

@@ -50,8 +50,8 @@ engine::FillPiece checkpoint_source(const std::string& path, const model::ParamT
 }
 
 engine::FillPiece file_source(std::shared_ptr<const model::PretrainedWeights> weights, engine::FillPiece otherwise) {
-  return [weights = std::move(weights), otherwise = std::move(otherwise)](const model::Param& param,
-                                                                          std::int64_t begin, at::Tensor& piece) {
+  return [weights = std::move(weights), otherwise = std::move(otherwise)](const model::Param& param, std::int64_t begin,
+                                                                          at::Tensor& piece) {
     if (weights->has(param)) {
       fill_through_host(piece, [&](std::span<float> values) { weights->read(param, begin, values); });
     } else {

@@ -1,4 +1,3 @@
-#include "checkpoint/crc32c.hpp"
 #include "checkpoint/flat_range.hpp"
 #include "checkpoint/manifest.hpp"
 #include "support/sample_state.hpp"
@@ -6,6 +5,7 @@
 #include "tessera/checkpoint/run_state_json.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/philox.hpp"
+#include "tessera/io/crc32c.hpp"
 
 #include <gtest/gtest.h>
 
@@ -21,14 +21,14 @@ using test::message_of;
 
 // Known answers of RFC 3720, B.4.
 TEST(Crc32c, GivesTheKnownAnswers) {
-  EXPECT_EQ(crc32c("123456789", 9), 0xE3069283U);
+  EXPECT_EQ(io::crc32c("123456789", 9), 0xE3069283U);
   const std::string zeros(32, '\0');
-  EXPECT_EQ(crc32c(zeros.data(), zeros.size()), 0x8A9136AAU);
+  EXPECT_EQ(io::crc32c(zeros.data(), zeros.size()), 0x8A9136AAU);
   const std::string ones(32, '\xFF');
-  EXPECT_EQ(crc32c(ones.data(), ones.size()), 0x62A8AB43U);
-  EXPECT_EQ(crc32c("", 0), 0U);
-  EXPECT_EQ(crc32c("6789", 4, crc32c("12345", 5)), 0xE3069283U);
-  EXPECT_EQ(crc32c_text(0xABU), "000000ab");
+  EXPECT_EQ(io::crc32c(ones.data(), ones.size()), 0x62A8AB43U);
+  EXPECT_EQ(io::crc32c("", 0), 0U);
+  EXPECT_EQ(io::crc32c("6789", 4, io::crc32c("12345", 5)), 0xE3069283U);
+  EXPECT_EQ(io::crc32c_text(0xABU), "000000ab");
 }
 
 // Elements of a slab, counted row-major over the whole tensor, in order.
@@ -155,7 +155,7 @@ constexpr std::size_t kChecksumEnd = kChecksumBegin + 8;
 // The same text with its checksum made right again, as somebody who edits a manifest could.
 std::string with_checksum(std::string text) {
   text.replace(kChecksumBegin, 8, "00000000");
-  return text.replace(kChecksumBegin, 8, crc32c_text(crc32c(text.data(), text.size())));
+  return text.replace(kChecksumBegin, 8, io::crc32c_text(io::crc32c(text.data(), text.size())));
 }
 
 std::string edited(const std::string& from, const std::string& to) {

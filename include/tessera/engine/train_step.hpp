@@ -27,6 +27,9 @@ struct StepStats {
 struct StepOptions {
   std::int64_t accumulation_steps = 1;
   double smoothing = 0;
+  /// Called as the current stream is handed the end of a part of the step: "data", "forward", "loss", "backward",
+  /// "norm" (with the wait for the last reductions) and "update" (with the start of the gathers). For measurements.
+  std::function<void(const char* part)> mark{};
 };
 
 /// One optimizer step: forward and backward of every micro-batch, reduction, update. `next` gives the micro-batches

@@ -1,11 +1,11 @@
-#include "checkpoint/crc32c.hpp"
+#include "tessera/io/crc32c.hpp"
 
 #include <fmt/core.h>
 #include <isa-l/crc.h>
 
 #include <algorithm>
 
-namespace tessera::checkpoint {
+namespace tessera::io {
 
 std::uint32_t crc32c(const void* data, std::size_t size, std::uint32_t previous) {
   constexpr std::size_t kMost = std::size_t{1} << 30U;  // the library counts in ints
@@ -23,4 +23,4 @@ std::uint32_t crc32c(const void* data, std::size_t size, std::uint32_t previous)
 
 std::string crc32c_text(std::uint32_t crc) { return fmt::format("{:08x}", crc); }
 
-}  // namespace tessera::checkpoint
+}  // namespace tessera::io
