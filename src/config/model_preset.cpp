@@ -26,7 +26,7 @@ constexpr std::array<Preset, 7> kPresets{{
     {"qwen3-8b", {4096, 12288, 36, 32, 8, 128, kQwen3Vocabulary, kQwen3Positions, 1e-6, 1e6, 0.02, false}},
     {"qwen3-14b", {5120, 17408, 40, 40, 8, 128, kQwen3Vocabulary, kQwen3Positions, 1e-6, 1e6, 0.02, false}},
     {"qwen3-32b", {5120, 25600, 64, 64, 8, 128, kQwen3Vocabulary, kQwen3Positions, 1e-6, 1e6, 0.02, false}},
-    {"tiny", {128, 384, 3, 4, 2, 32, 512, 4096, 1e-6, 1e6, 0.02, false}},
+    {"tiny", {64, 192, 3, 4, 2, 16, 512, 4096, 1e-6, 1e6, 0.02, false}},
 }};
 
 }  // namespace

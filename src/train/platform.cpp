@@ -38,13 +38,14 @@ comm::Backend to_backend(config::CollectivesChoice choice) {
   return comm::Backend::kMpi;
 }
 
+int all_cores() { return static_cast<int>(std::max(1U, std::thread::hardware_concurrency())); }
+
 // This rank's share of the cores: all that the launcher bound it to, or an even part where it was not bound.
 int cores_for_this_rank(int ranks_on_node) {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
-  const auto all = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  const int mine = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : all;
-  return std::max(1, mine < all ? mine : all / ranks_on_node);
+  const int mine = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : all_cores();
+  return std::max(1, mine < all_cores() ? mine : all_cores() / ranks_on_node);
 }
 
 }  // namespace
@@ -64,8 +65,13 @@ Platform open_platform(const config::RuntimeConfig& config, const topology::Grou
     platform.device = c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(binding.gpu.index));
     at::globalContext().lazyInitDevice(c10::kCUDA);
   }
+  const int cores = cores_for_this_rank(platform.mesh.node.size());
   if (std::getenv("OMP_NUM_THREADS") == nullptr) {
-    at::set_num_threads(cores_for_this_rank(platform.mesh.node.size()));
+    at::set_num_threads(cores);
+  }
+  if (cores == 1 && all_cores() / platform.mesh.node.size() > 1) {
+    log.warn("the launcher bound each rank to one of {} cores, for loading images too; mpirun --bind-to none frees them",
+             all_cores());
   }
   platform.compute = compute_type(config.dtype, binding.on_gpu);
   platform.ops = &kernels::ops_for(platform.device.type());

@@ -60,11 +60,11 @@ TEST(ModelPresets, HaveThePublishedNumbers) {
   }
   EXPECT_TRUE(model_preset("qwen3-0.6b") == shape_of(published()));
   const ModelShape tiny = model_preset("tiny");
-  EXPECT_EQ(tiny.hidden_size, 128);
-  EXPECT_EQ(tiny.intermediate_size, 384);
+  EXPECT_EQ(tiny.hidden_size, 64);
+  EXPECT_EQ(tiny.intermediate_size, 192);
   EXPECT_EQ(tiny.num_hidden_layers, 3);
-  EXPECT_EQ(tiny.query_size(), 128);
-  EXPECT_EQ(tiny.key_size(), 64);
+  EXPECT_EQ(tiny.query_size(), 64);
+  EXPECT_EQ(tiny.key_size(), 32);
   EXPECT_EQ(tiny.vocab_size, 512);
 }
 
