@@ -13,10 +13,10 @@ struct RunState {
   std::int64_t global_step = 0;     ///< optimizer steps done, skipped ones too
   std::int64_t optimizer_step = 0;  ///< updates applied: AdamW's bias correction counts these
   std::int64_t skipped_steps = 0;
-  double epoch_loss_sum = 0;       ///< over the steps done in the epoch in progress: log.txt's means are taken from these
-  double epoch_accuracy_sum = 0;   ///< percent
+  double epoch_loss_sum = 0;  ///< over the steps done in the epoch in progress: log.txt's means are taken from these
+  double epoch_accuracy_sum = 0;  ///< percent
   double epoch_lr_sum = 0;
-  double epoch_seconds = 0;        ///< of training
+  double epoch_seconds = 0;  ///< of training
   std::uint64_t seed = 0;
   std::int64_t effective_batch = 0;
   std::int64_t dataset_size = 0;
