@@ -93,8 +93,7 @@ Verbs:
   tessera VERB --help     flags and examples of a verb
   tessera --version       the version
 
-Exit status: 0 done; 2 bad flags, configuration, data or checkpoint, found before training; 75 stopped early on
-request with a checkpoint saved; 1 anything else.
+Exit status: 0 done; 2 bad flags, configuration, data or checkpoint, found before training; 1 anything else.
 
 Example:
   mpirun -np 2 tessera finetune --model_config tiny --dataset fashion-mnist --data_path /usr/share/fashion-mnist \
