@@ -47,7 +47,7 @@ LIBRARIES = [
             "CUDA::cudart tessera_nccl tessera_torch", "topology comm kernels data engine train", "src"),
     library("LibTorch", r"(ATen|c10|torch)/", "tessera_torch", "kernels data model engine train", "any"),
     library("HDF5", r"hdf5", "tessera_hdf5", "checkpoint", "src"),
-    library("ISA-L", r"isa-l", "tessera_isal", "io", "src"),
+    library("ISA-L", r"isa-l", "tessera_isal", "io checkpoint", "src"),
     library("zlib", r"zlib\.h$", "ZLIB::ZLIB", "data", "src"),
     library("libjpeg", r"(jpeglib|jerror)\.h$", "JPEG::JPEG", "data", "src"),
     library("libpng", r"png\.h$", "PNG::PNG", "data", "src"),

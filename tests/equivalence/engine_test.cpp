@@ -97,7 +97,8 @@ class EngineTest : public testing::TestWithParam<const char*> {
     Trial trial;
     trial.options.zero_stage = stage;
     trial.options.bucket_elements = 5000;
-    trial.options.device = on_gpu() ? c10::Device(c10::kCUDA, 0) : c10::Device(c10::kCPU);
+    const auto gpu = static_cast<c10::DeviceIndex>(mesh_.device.gpu.index);
+    trial.options.device = on_gpu() ? c10::Device(c10::kCUDA, gpu) : c10::Device(c10::kCPU);
     return trial;
   }
   [[nodiscard]] Outcome run(const Trial& trial) const { return train(trial, *collectives_, test::world()); }

@@ -165,7 +165,7 @@ TEST_F(Flags, ArgsJsonHasEverySettingAndTheFacts) {
   EXPECT_DOUBLE_EQ(args["peak_lr"], 1e-3 * 32 / 256);
   EXPECT_EQ(args["hosts"], json({"alpha", "beta"}));
   EXPECT_EQ(args["versions"]["tessera"], "0.1.0");
-  EXPECT_EQ(args["model_shape"]["hidden_size"], 128);
+  EXPECT_EQ(args["model_shape"]["hidden_size"], 64);
 }
 
 TEST_F(Flags, AllMistakesAreReportedTogether) {

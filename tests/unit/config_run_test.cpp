@@ -22,7 +22,7 @@ class Run : public testing::Test {
 TEST_F(Run, FinetuneNeedsModelAndData) {
   const Command command = parse(finetune());
   EXPECT_EQ(command.verb, Verb::kFinetune);
-  EXPECT_EQ(command.run.model.shape.hidden_size, 128);
+  EXPECT_EQ(command.run.model.shape.hidden_size, 64);
   EXPECT_TRUE(command.run.model.random_init);
   const std::string text = complaint({"finetune"});
   EXPECT_CONTAINS(text, "3 problems");
@@ -160,7 +160,7 @@ TEST_F(Run, EvaluationTakesFromTheCheckpointWhatIsNotGiven) {
   EXPECT_TRUE(command.eval.shape_is_open && command.eval.dataset_is_open && command.eval.input_size_is_open &&
               command.eval.patch_size_is_open);
   fill_from_checkpoint(command, recorded);
-  EXPECT_EQ(command.run.model.shape.hidden_size, 128);
+  EXPECT_EQ(command.run.model.shape.hidden_size, 64);
   EXPECT_EQ(command.run.data.dataset, DatasetKind::kFashionMnist);
   EXPECT_EQ(command.run.data.num_tokens(), 64);
   EXPECT_FALSE(command.eval.shape_is_open || command.eval.patch_size_is_open);
