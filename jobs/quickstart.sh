@@ -26,6 +26,8 @@ while (($#)); do
   shift
 done
 
+((ranks > 0 && 64 % ranks == 0)) || { echo "jobs/quickstart.sh: --np $ranks does not divide the 64 images of a step" >&2; exit 2; }
+
 jobs/setup.sh
 out=results/quickstart
 data=/usr/share/datasets/fashion-mnist

@@ -33,6 +33,8 @@ while (($#)); do
   shift
 done
 
+# The CUDA toolkit's own packages leave nvcc out of the path.
+export PATH=$PATH:/usr/local/cuda/bin
 has() { command -v "$1" >/dev/null 2>&1; }
 say() { echo "setup: $*" >&2; }
 
@@ -105,9 +107,10 @@ install_packages
 install_cmake
 
 export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+mkdir -p "$build_dir"
 "$cmake" -S . -B "$build_dir" -G Ninja -DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DTESSERA_TESTS="$tests" \
   -DTESSERA_BENCH="$tests" -DTESSERA_CUDA="$([[ $cuda == on ]] && echo ON || echo OFF)" \
-  -DTESSERA_PYTHON_DIR="${TESSERA_PYTHON_DIR:-$PWD/deps/python}" >"$build_dir.configure.log" 2>&1 ||
-  { cat "$build_dir.configure.log" >&2; exit 1; }
+  -DTESSERA_PYTHON_DIR="${TESSERA_PYTHON_DIR:-$PWD/deps/python}" >"$build_dir/configure.log" 2>&1 ||
+  { cat "$build_dir/configure.log" >&2; exit 1; }
 say "building in $build_dir (CUDA $cuda)"
 ninja -C "$build_dir" --quiet "${targets[@]}"

@@ -70,15 +70,18 @@ Platform open_platform(const config::RuntimeConfig& config, const topology::Grou
     at::set_num_threads(cores);
   }
   if (cores == 1 && all_cores() / platform.mesh.node.size() > 1) {
-    log.warn("the launcher bound each rank to one of {} cores, for loading images too; mpirun --bind-to none frees them",
-             all_cores());
+    log.warn(
+        "the launcher bound each rank to one of {} cores, for loading images too; mpirun --bind-to none frees them",
+        all_cores());
   }
   platform.compute = compute_type(config.dtype, binding.on_gpu);
   platform.ops = &kernels::ops_for(platform.device.type());
   platform.collectives = comm::make_collectives(platform.mesh, to_backend(config.collectives));
   log.info("{} rank{} on {} node{}; {} in {}; collectives: {}", world.size(), world.size() == 1 ? "" : "s",
            platform.mesh.num_nodes, platform.mesh.num_nodes == 1 ? "" : "s",
-           binding.on_gpu ? binding.gpu.name : fmt::format("CPU, {} threads a rank", at::get_num_threads()),
+           binding.on_gpu
+               ? binding.gpu.name
+               : fmt::format("CPU, {} thread{} a rank", at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s"),
            platform.compute == at::kFloat ? "fp32" : "bf16", platform.collectives->name());
   if (binding.gpus_are_shared) {
     log.warn("several ranks share a GPU: gradients travel through host memory, which is slow; for tests only");
