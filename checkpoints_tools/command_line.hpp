@@ -35,6 +35,7 @@ std::string help_of(const std::vector<Verb>& verbs);
 const Verb& find_verb(const std::vector<Verb>& verbs, const std::string& name);
 
 Verb consolidate_verb();
+Verb diff_verb();
 Verb inspect_verb();
 Verb ls_verb();
 Verb prune_verb();

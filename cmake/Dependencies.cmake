@@ -54,4 +54,6 @@ if(TESSERA_CUDA)
   target_link_libraries(tessera_nccl INTERFACE ${NCCL_LIBRARY} CUDA::cudart)
 endif()
 
-include(Torch)
+if(NOT TESSERA_TOOLS_ONLY)
+  include(Torch)
+endif()

@@ -108,6 +108,8 @@ install_cmake
 
 export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
 mkdir -p "$build_dir"
+# A build folder that has the tests keeps them.
+[[ $tests == OFF && -e $build_dir/CMakeCache.txt ]] && tests=$(sed -n 's/^TESSERA_TESTS:BOOL=//p' "$build_dir/CMakeCache.txt")
 "$cmake" -S . -B "$build_dir" -G Ninja -DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DTESSERA_TESTS="$tests" \
   -DTESSERA_BENCH="$tests" -DTESSERA_CUDA="$([[ $cuda == on ]] && echo ON || echo OFF)" \
   -DTESSERA_PYTHON_DIR="${TESSERA_PYTHON_DIR:-$PWD/deps/python}" >"$build_dir/configure.log" 2>&1 ||

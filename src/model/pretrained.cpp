@@ -88,7 +88,8 @@ class PretrainedWeights::Impl {
     }
     judge_missing(table, scope, findings);
     core::require<core::UserError>(findings.text().empty(), "model", "{} does not hold this model:{}\n  {}", path,
-                                   findings.text(), "check --pretrained_model_path, the model's config and --nb_classes");
+                                   findings.text(),
+                                   "check --pretrained_model_path, the model's config and --nb_classes");
   }
 
   io::SafetensorsReader reader;

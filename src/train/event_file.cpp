@@ -83,8 +83,7 @@ EventFile::EventFile(const std::string& directory, std::int64_t first_step) {
   std::error_code ignored;  // what is wrong shows when the file is opened
   std::filesystem::create_directories(directory, ignored);
   out_.open(path, std::ios::binary | std::ios::trunc);
-  core::require<core::UserError>(out_.good(), "train", "{} cannot be written: {}", path.string(),
-                                 std::strerror(errno));
+  core::require<core::UserError>(out_.good(), "train", "{} cannot be written: {}", path.string(), std::strerror(errno));
   write_event(0, bytes(kEventFileVersion, "brain.Event:2"));
   write_event(first_step, bytes(kEventSessionLog, integer(kSessionLogStatus, kStatusStart)));
 }

@@ -1,11 +1,11 @@
 // What must not change the training: stage, bucket size, overlap, recomputation, where gradients are added up, and the
 // number of ranks. Bit for bit where the order of sums is the same, within a bound where it is not.
+#include "tessera/engine/engine.hpp"
 #include "comm/backends.hpp"
 #include "support/local_parameters.hpp"
 #include "support/mpi_world.hpp"
 #include "tessera/comm/make_collectives.hpp"
 #include "tessera/core/error.hpp"
-#include "tessera/engine/engine.hpp"
 #include "tessera/engine/train_step.hpp"
 #include "tessera/kernels/ops.hpp"
 #include "tessera/model/qwen3_classifier.hpp"
@@ -70,8 +70,7 @@ Outcome train(const Trial& trial, comm::Collectives& collectives, const topology
       const std::int64_t first = (micro++ * collectives.size() + collectives.rank()) * micro_batch;
       return make_batch(step, first, micro_batch, trial);
     };
-    outcome.steps.push_back(
-        train_step(model, engine, ops, {trial.options.accumulation_steps, 0.1}, trial.lr, next));
+    outcome.steps.push_back(train_step(model, engine, ops, {trial.options.accumulation_steps, 0.1}, trial.lr, next));
   }
   for (int unit = 0; unit < static_cast<int>(model.params().units.size()); ++unit) {
     outcome.params.push_back(engine.weights().weight(unit).clone());

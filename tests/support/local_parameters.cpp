@@ -38,7 +38,10 @@ at::Tensor LocalParameters::view(const std::vector<at::Tensor>& units, const std
     offset = param.unit == last_unit ? offset : 0;
     last_unit = param.unit;
     if (param.name == name) {
-      return units[static_cast<std::size_t>(param.unit)].view({-1}).narrow(0, offset, param.num_elements()).view(param.shape);
+      return units[static_cast<std::size_t>(param.unit)]
+          .view({-1})
+          .narrow(0, offset, param.num_elements())
+          .view(param.shape);
     }
     offset += param.num_elements();
   }

@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <limits>
 #include <numeric>
 #include <string>
@@ -199,6 +200,22 @@ TEST(Manifest, SurvivesDamageUnderAGoodChecksum) {
     }
   }
   EXPECT_GT(refused, static_cast<int>(kRounds) / 2);
+}
+
+// What the fuzzer starts from, and what it once found.
+TEST(Manifest, SurvivesTheFuzzersCorpus) {
+  int refused = 0;
+  int read = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(TESSERA_TEST_DATA "/fuzz/manifest")) {
+    try {
+      (void)parse_manifest(with_checksum(test::read_file(entry.path().string())), "manifest.json");
+      ++read;
+    } catch (const core::UserError&) {
+      ++refused;
+    }
+  }
+  EXPECT_GE(read, 1);
+  EXPECT_GE(refused, 2);
 }
 
 }  // namespace

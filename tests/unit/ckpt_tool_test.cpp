@@ -41,7 +41,7 @@ void expect_in(const test::CommandResult& result, int status, const std::string&
 TEST_F(CkptTool, SaysHowItIsUsed) {
   expect_in(tool(""), 2, "usage: tessera-ckpt VERB");
   expect_in(tool("--help"), 0, "consolidate");
-  for (const std::string verb : {"ls", "inspect", "verify", "consolidate", "prune"}) {
+  for (const std::string verb : {"ls", "inspect", "verify", "diff", "consolidate", "prune"}) {
     const auto help = tool(verb + " --help");
     expect_in(help, 0, "usage: tessera-ckpt " + verb);
     expect_in(help, 0, "Examples:\n    tessera-ckpt " + verb);
@@ -115,6 +115,26 @@ TEST_F(CkptTool, ConsolidatesWithoutALauncher) {
   EXPECT_TRUE(std::filesystem::exists(scratch_.file("out/config.json")));
   expect_in(tool("consolidate " + path("1") + " --output " + scratch_.file("model.bin")), 2,
             "a path that ends in .safetensors");
+}
+
+TEST_F(CkptTool, ComparesCheckpointsAndWeights) {
+  save_sample("1", 10);
+  save_sample("2", 20);
+  expect_in(tool("diff " + path("1") + " " + path("2")), 0, "20 tensors are the same, 0 differ");
+  for (const std::string dtype : {"bf16", "fp32"}) {
+    const std::string weights = scratch_.file(dtype + ".safetensors");
+    tool("consolidate " + path("1") + " --output " + weights + " --dtype " + dtype);
+    expect_in(tool("diff " + path("2") + " " + weights), 0, "5 tensors are the same, 0 differ");
+    expect_in(tool("diff " + weights + " " + path("2")), 0, "5 tensors are the same, 0 differ");
+  }
+  const std::string pair = scratch_.file("bf16.safetensors") + " " + scratch_.file("fp32.safetensors");
+  const auto rounded = tool("diff --json --quiet " + pair);
+  EXPECT_EQ(rounded.status, 1) << rounded.output;
+  const auto differences = json::parse(rounded.output);
+  EXPECT_EQ(differences["different"].size(), 5U);
+  EXPECT_LT(differences["different"][0]["relative"], 1.0 / 256);
+  EXPECT_GT(differences["different"][0]["relative"], 0);
+  expect_in(tool("diff " + path("1") + " " + scratch_.file("none.safetensors")), 2, "No such file");
 }
 
 TEST_F(CkptTool, PrunesARun) {

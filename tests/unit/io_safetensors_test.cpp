@@ -147,6 +147,22 @@ TEST(Safetensors, SurvivesDamage) {
   EXPECT_GT(refused, static_cast<int>(kRounds) / 2);
 }
 
+// What the fuzzer starts from, and what it once found.
+TEST(Safetensors, SurvivesTheFuzzersCorpus) {
+  int refused = 0;
+  int read = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(TESSERA_TEST_DATA "/fuzz/safetensors")) {
+    try {
+      (void)parse(test::read_file(entry.path().string()));
+      ++read;
+    } catch (const core::UserError&) {
+      ++refused;
+    }
+  }
+  EXPECT_GE(read, 2);
+  EXPECT_GE(refused, 5);
+}
+
 TEST(SafetensorsReader, ReadsRangesInAnotherType) {
   const ScratchDirectory scratch;
   const std::vector<float> values{1.0F, 2.0F, 3.0F, 4.0F};

@@ -1,0 +1,20 @@
+#!/bin/bash
+# Fuzzes the readers of files from outside, with libFuzzer and the address and undefined-behaviour sanitizers.
+#   tests/fuzz/run.sh [SECONDS_EACH=60]
+# Needs clang. What it finds is left in build-fuzz/; the corpus is tests/data/fuzz, which the unit tests read too.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+if [[ "${1:-}" == --help ]]; then
+  sed -n '2,5s/^# //p' "$0"
+  exit 0
+fi
+seconds=${1:-60}
+cmake -S . -B build-fuzz -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DTESSERA_TOOLS_ONLY=ON \
+  -DTESSERA_FUZZ=ON -DTESSERA_SANITIZE="fuzzer-no-link;address;undefined" >/dev/null
+ninja -C build-fuzz -j2 fuzz_safetensors fuzz_manifest
+for name in safetensors manifest; do
+  mkdir -p "build-fuzz/corpus/$name"
+  echo "fuzzing $name for $seconds seconds"
+  (cd build-fuzz && bin/fuzz_$name -max_total_time="$seconds" -timeout=10 -print_final_stats=1 \
+    "corpus/$name" "../tests/data/fuzz/$name")
+done
