@@ -7,7 +7,6 @@ find_package(Threads REQUIRED)
 find_package(MPI REQUIRED COMPONENTS C)
 # The C interface alone: mpi.h would bring in the C++ bindings that MPI-3 removed, and their library with them.
 target_compile_definitions(MPI::MPI_C INTERFACE OMPI_SKIP_MPICXX MPICH_SKIP_MPICXX)
-# Headers alone: LibTorch brings its own version of them, which its users see first, and no library to go with it.
 find_package(fmt REQUIRED)
 find_package(nlohmann_json REQUIRED)
 find_package(Boost REQUIRED COMPONENTS program_options)

@@ -9,7 +9,7 @@ usage: jobs/lint.sh [format|shell|tidy]... [-- CMAKE_ARGUMENTS]
 
   format   clang-format-14 over our C++ and CUDA files; repair with clang-format-14 -i FILE
   shell    shellcheck over jobs/*.sh (skipped, with a word, where it is not installed)
-  tidy     clang-tidy-14 over our C++ sources, two at a time; what passed once is not read again until it, a header
+  tidy     clang-tidy-14 over the programs' C++ sources, two at a time; what passed once is not read again until it, a header
            of ours that it includes, its compile command or .clang-tidy changes
 
 Without a name, all three. Exit status 0 means clean. clang-tidy configures a build of its own in build-lint/, without

@@ -102,6 +102,13 @@ install_cmake() {
   fi
 }
 
+# Code for the GPU that is here, or for Hopper where there is none.
+cuda_architecture() {
+  local capability
+  capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .) || true
+  [[ -n $capability && $capability != 90 ]] && echo "$capability" || echo 90a
+}
+
 install_packages
 [[ -n ${TESSERA_PYTHON_DIR:-} ]] || install_wheels
 install_cmake
@@ -111,7 +118,7 @@ mkdir -p "$build_dir"
 # A build folder that has the tests keeps them.
 [[ $tests == OFF && -e $build_dir/CMakeCache.txt ]] && tests=$(sed -n 's/^TESSERA_TESTS:BOOL=//p' "$build_dir/CMakeCache.txt")
 "$cmake" -S . -B "$build_dir" -G Ninja -DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DTESSERA_TESTS="$tests" \
-  -DTESSERA_BENCH="$tests" -DTESSERA_CUDA="$([[ $cuda == on ]] && echo ON || echo OFF)" \
+  -DTESSERA_BENCH="$tests" -DTESSERA_CUDA="$([[ $cuda == on ]] && echo ON || echo OFF)" -DCMAKE_CUDA_ARCHITECTURES="$(cuda_architecture)" \
   -DTESSERA_PYTHON_DIR="${TESSERA_PYTHON_DIR:-$PWD/deps/python}" >"$build_dir/configure.log" 2>&1 ||
   { cat "$build_dir/configure.log" >&2; exit 1; }
 say "building in $build_dir (CUDA $cuda)"

@@ -32,7 +32,8 @@ Trainer::Trainer(const TrainerParts& parts, const state::RunState& run)
       peak_(peak_rate(parts.platform.device, parts.platform.compute, parts.platform.mesh.device.gpu.name)),
       run_log_(parts.platform.is_first() ? RunLog(parts.config.output, run.global_step, run.epoch) : RunLog()),
       progress_(parts.log, parts.config.runtime.steps_per_print),
-      saver_(parts.config.output, parts.platform, parts.log) {
+      saver_(parts.config.output, parts.platform, parts.log),
+      saved_step_(run.global_step > 0 ? run.global_step : -1) {
   if (parts.config.optimizer.max_steps > 0) {
     last_step_ = std::min(last_step_, parts.config.optimizer.max_steps);
   }

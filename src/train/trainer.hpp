@@ -56,7 +56,7 @@ class Trainer {
   Progress progress_;
   Saver saver_;
   Stopwatch since_save_;
-  std::int64_t saved_step_ = -1;
+  std::int64_t saved_step_;  // of the newest checkpoint; -1: none
 };
 
 /// How the loader feeds this run.

@@ -107,7 +107,7 @@ class CheckIncludes(unittest.TestCase):
 
     def test_cycle(self):
         text = (self.root / "src/CMakeLists.txt").read_text()
-        self.write("src/CMakeLists.txt", text.replace("FOREIGN fmt::fmt-header-only)", "DEPENDS zoo\n  FOREIGN fmt::fmt-header-only)", 1))
+        self.write("src/CMakeLists.txt", text.replace("FOREIGN fmt::fmt)", "DEPENDS zoo\n  FOREIGN fmt::fmt)", 1))
         status, found = self.check()
         self.assertEqual(status, 1)
         self.assertIn("src/CMakeLists.txt:", found)

@@ -109,6 +109,15 @@ TEST_F(ResumeTest, ARunIsNotBegunOverAnother) {
   EXPECT_NE(again.output.find("--resume auto"), std::string::npos) << again.output;
 }
 
+TEST_F(ResumeTest, AFinishedRunStaysAsItIs) {
+  ASSERT_EQ(run(1, "run", "").status, 0);
+  const std::string manifest = out("run") + "/checkpoint-final/manifest.json";
+  const std::string saved = read_file(manifest);
+  const CommandResult again = run(1, "run", "--resume auto");
+  EXPECT_EQ(again.status, 0) << again.output;
+  EXPECT_EQ(read_file(manifest), saved);
+}
+
 TEST_F(ResumeTest, AnotherRunIsNotGoneOnWith) {
   ASSERT_EQ(run(1, "run", "--max_steps 2").status, 0);
   const CommandResult other = finetune(1, data(), out("run"), "--epochs 3 --batch_size 20 --seed 5 --resume auto");
