@@ -114,7 +114,7 @@ Table list_parameters(const std::vector<const StoredTensor*>& tensors) {
   for (const StoredTensor* tensor : first) {
     std::string stored;
     for (const auto& [dtype, names] : components[tensor->info.parameter]) {
-      stored = names + std::string(core::name_of(dtype)) + (stored.empty() ? "" : ", ") + stored;
+      stored = fmt::format("{}{}{}{}", names, core::name_of(dtype), stored.empty() ? "" : ", ", stored);
     }
     table.add({tensor->info.parameter, shape_text(*tensor), core::format_count(tensor->num_elements()),
                core::format_bytes(static_cast<double>(bytes[tensor->info.parameter])), stored});

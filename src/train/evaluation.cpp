@@ -2,6 +2,7 @@
 
 #include "train/meters.hpp"
 
+#include <ATen/ops/full.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 

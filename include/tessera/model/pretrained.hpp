@@ -24,6 +24,10 @@ class PretrainedWeights {
   /// unexpected, of another shape, or of a type that is not F32, BF16 or F16. The token embedding and the language
   /// head, which images have no use for, may be there and are passed over.
   PretrainedWeights(const std::string& file_or_directory, const ParamTable& table, Scope scope);
+  PretrainedWeights(const PretrainedWeights&) = delete;
+  PretrainedWeights& operator=(const PretrainedWeights&) = delete;
+  PretrainedWeights(PretrainedWeights&&) = delete;
+  PretrainedWeights& operator=(PretrainedWeights&&) = delete;
   ~PretrainedWeights();
 
   /// Whether the files have this parameter.
