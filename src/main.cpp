@@ -25,7 +25,7 @@ bool needs_session(int argc, char** argv) {
   return verb == "finetune" || verb == "eval";
 }
 
-void run(Command command, const tessera::topology::Group& world) {
+void run(const Command& command, const tessera::topology::Group& world) {
   const bool speaks = world.rank() == 0;
   const Log log(!speaks ? Log::Level::kSilent : command.run.runtime.quiet ? Log::Level::kWarnings : Log::Level::kAll);
   for (const std::string& note : command.notes) {
@@ -52,7 +52,7 @@ void parse_and_run(int argc, char** argv, const tessera::topology::Group& world)
     }
   });
   if (command.text.empty()) {
-    run(std::move(command), world);
+    run(command, world);
   } else if (world.rank() == 0) {
     std::fputs(command.text.c_str(), stdout);
   }
