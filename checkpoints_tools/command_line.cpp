@@ -3,6 +3,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/core/suggest.hpp"
 
+#include <algorithm>
 #include <boost/program_options/parsers.hpp>
 
 #include <algorithm>
@@ -17,7 +18,7 @@ std::vector<std::string> flags_of(const Verb& verb) {
   std::vector<std::string> flags{"--help"};
   for (const auto& option : verb.flags.options()) {
     const std::string& name = option->long_name();
-    if (std::find(verb.positional.begin(), verb.positional.end(), name) == verb.positional.end()) {
+    if (std::ranges::find(verb.positional, name) == verb.positional.end()) {
       flags.push_back("--" + name);
     }
   }
@@ -64,7 +65,7 @@ po::variables_map parse(const Verb& verb, const std::vector<std::string>& words)
 std::string help_of(const Verb& verb) {
   po::options_description shown("Flags");
   for (const auto& option : verb.flags.options()) {
-    if (std::find(verb.positional.begin(), verb.positional.end(), option->long_name()) == verb.positional.end()) {
+    if (std::ranges::find(verb.positional, option->long_name()) == verb.positional.end()) {
       shown.add(option);
     }
   }

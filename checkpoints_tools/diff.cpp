@@ -2,6 +2,7 @@
 #include "progress.hpp"
 #include "table.hpp"
 #include "tensor_source.hpp"
+#include "tessera/checkpoint/run_directory.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/units.hpp"
 
@@ -47,7 +48,7 @@ struct Sides {
 
 // Two checkpoints are compared with all they hold; a checkpoint and weights by the weights, in the type of the latter.
 Sides open_sides(const std::string& first, const std::string& second) {
-  if (is_checkpoint(first) && is_checkpoint(second)) {
+  if (checkpoint::is_checkpoint(first) && checkpoint::is_checkpoint(second)) {
     return {open_checkpoint(first), open_checkpoint(second)};
   }
   const auto type_of = [](const TensorSource& source) {
@@ -55,13 +56,13 @@ Sides open_sides(const std::string& first, const std::string& second) {
     return entries.empty() ? core::DType::kFloat32 : entries.front().dtype;
   };
   Sides sides;
-  if (is_checkpoint(first)) {
+  if (checkpoint::is_checkpoint(first)) {
     sides.second = open_safetensors(second);
     sides.first = open_checkpoint_weights(first, type_of(*sides.second));
   } else {
     sides.first = open_safetensors(first);
-    sides.second =
-        is_checkpoint(second) ? open_checkpoint_weights(second, type_of(*sides.first)) : open_safetensors(second);
+    sides.second = checkpoint::is_checkpoint(second) ? open_checkpoint_weights(second, type_of(*sides.first))
+                                                     : open_safetensors(second);
   }
   return sides;
 }
@@ -77,7 +78,7 @@ class Comparer {
     }
     const auto first = sides_.first->entries();
     for (const TensorEntry& entry : first) {
-      total_ += entry.num_elements();
+      total_ += entry.num_elements;
     }
     Comparison comparison;
     for (const TensorEntry& entry : first) {
@@ -109,7 +110,7 @@ class Comparer {
 
   Difference compare(const TensorEntry& entry) {
     constexpr std::int64_t kPiece = std::int64_t{4} << 20U;
-    Difference result{entry.name, entry.num_elements(), 0, 0, 0};
+    Difference result{entry.name, entry.num_elements, 0, 0, 0};
     double squares = 0;
     double reference = 0;
     for (std::int64_t begin = 0; begin < result.num_elements; begin += kPiece) {

@@ -7,7 +7,6 @@
 #include "tessera/core/error.hpp"
 #include "tessera/core/suggest.hpp"
 #include "tessera/core/units.hpp"
-#include "tessera/io/convert.hpp"
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -43,10 +42,8 @@ ordered_json describe(const Statistics& statistics) {
 
 std::vector<float> first_values(const Reader& reader, const StoredTensor& tensor, std::int64_t count) {
   const std::int64_t num_values = std::min(count, tensor.num_elements());
-  std::vector<std::byte> stored(static_cast<std::size_t>(num_values) * core::size_of(tensor.info.dtype));
-  reader.read(tensor, 0, num_values, stored.data());
   std::vector<float> values(static_cast<std::size_t>(num_values));
-  io::convert_elements(tensor.info.dtype, stored.data(), core::DType::kFloat32, values.data(), values.size());
+  reader.read_floats(tensor, 0, values);
   return values;
 }
 

@@ -27,7 +27,7 @@ int run(std::vector<std::string> words) {
   }
   const tools::Verb& verb = tools::find_verb(verbs, words.front());
   words.erase(words.begin());
-  if (std::any_of(words.begin(), words.end(), asks_for_help)) {
+  if (std::ranges::any_of(words, asks_for_help)) {
     std::fputs(tools::help_of(verb).c_str(), stdout);
     return 0;
   }

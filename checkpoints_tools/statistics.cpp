@@ -1,7 +1,5 @@
 #include "statistics.hpp"
 
-#include "tessera/io/convert.hpp"
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -16,13 +14,10 @@ Statistics measure(const checkpoint::Reader& reader, const checkpoint::StoredTen
   double sum_of_squares = 0;
   double min = std::numeric_limits<double>::infinity();
   double max = -min;
-  std::vector<std::byte> stored;
   std::vector<float> values;
   for (const checkpoint::StoredRange& range : tensor.ranges) {
     values.resize(static_cast<std::size_t>(range.end - range.begin));
-    stored.resize(values.size() * core::size_of(tensor.info.dtype));
-    reader.read(tensor, range.begin, range.end, stored.data());
-    io::convert_elements(tensor.info.dtype, stored.data(), core::DType::kFloat32, values.data(), values.size());
+    reader.read_floats(tensor, range.begin, values);
     for (const float value : values) {
       if (!std::isfinite(value)) {
         ++result.num_not_finite;

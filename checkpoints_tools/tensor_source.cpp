@@ -3,11 +3,10 @@
 #include "tessera/checkpoint/reader.hpp"
 #include "tessera/checkpoint/restore.hpp"
 #include "tessera/core/error.hpp"
-#include "tessera/io/convert.hpp"
 #include "tessera/io/safetensors.hpp"
 
-#include <filesystem>
 #include <map>
+#include <span>
 
 namespace tessera::tools {
 namespace {
@@ -29,16 +28,12 @@ class CheckpointSource : public TensorSource {
   [[nodiscard]] std::vector<TensorEntry> entries() const override { return entries_; }
 
   void read(const std::string& name, std::int64_t begin, std::int64_t end, float* values) const override {
-    const checkpoint::StoredTensor& tensor = *by_name_.at(name);
-    const auto count = static_cast<std::size_t>(end - begin);
-    std::vector<std::byte> stored(count * core::size_of(tensor.info.dtype));
-    reader_.read(tensor, begin, end, stored.data());
-    io::convert_elements(tensor.info.dtype, stored.data(), core::DType::kFloat32, values, count);
+    reader_.read_floats(*by_name_.at(name), begin, std::span(values, static_cast<std::size_t>(end - begin)));
   }
 
  private:
   void add(const std::string& name, const checkpoint::StoredTensor& tensor) {
-    entries_.push_back({name, tensor.info.shape, tensor.info.dtype});
+    entries_.push_back({name, tensor.info.shape, tensor.info.dtype, tensor.num_elements()});
     by_name_[name] = &tensor;
   }
 
@@ -58,7 +53,7 @@ class SafetensorsSource : public TensorSource {
       core::require<core::UserError>(dtype.has_value(), "tessera-ckpt diff",
                                      "{}: tensor '{}' is of type {}; F32, BF16 and F16 are compared here", path_,
                                      tensor.name, tensor.dtype);
-      entries.push_back({tensor.name, tensor.shape, *dtype});
+      entries.push_back({tensor.name, tensor.shape, *dtype, tensor.num_elements});
     }
     return entries;
   }
@@ -73,16 +68,6 @@ class SafetensorsSource : public TensorSource {
 };
 
 }  // namespace
-
-std::int64_t TensorEntry::num_elements() const {
-  std::int64_t product = 1;
-  for (const std::int64_t extent : shape) {
-    product *= extent;
-  }
-  return product;
-}
-
-bool is_checkpoint(const std::string& path) { return std::filesystem::exists(path + "/manifest.json"); }
 
 std::unique_ptr<TensorSource> open_checkpoint(const std::string& path) {
   return std::make_unique<CheckpointSource>(path, false, core::DType::kFloat32);

@@ -13,8 +13,7 @@ struct TensorEntry {
   std::string name;  ///< "PARAMETER/COMPONENT" of a checkpoint; "PARAMETER" of weights alone
   std::vector<std::int64_t> shape;
   core::DType dtype = core::DType::kFloat32;
-
-  [[nodiscard]] std::int64_t num_elements() const;
+  std::int64_t num_elements = 0;
 };
 
 /// Tensors from a checkpoint or from safetensors files, as fp32.
@@ -31,8 +30,6 @@ class TensorSource {
   /// Elements [begin, end) of the tensor.
   virtual void read(const std::string& name, std::int64_t begin, std::int64_t end, float* values) const = 0;
 };
-
-bool is_checkpoint(const std::string& path);
 
 /// All tensors of a checkpoint. Throws UserError.
 std::unique_ptr<TensorSource> open_checkpoint(const std::string& path);

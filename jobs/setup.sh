@@ -48,7 +48,7 @@ packages=(g++ make ninja-build cmake git ca-certificates python3 python3-pip pyt
   libboost-program-options-dev libfmt-dev nlohmann-json3-dev libisal-dev zlib1g-dev libjpeg-dev libpng-dev ccache
   dataset-fashion-mnist)
 if [[ $tests == ON ]]; then
-  packages+=(libgtest-dev libgmock-dev clang-format-14 clang-tidy-14 shellcheck)
+  packages+=(libgtest-dev libgmock-dev clang-format-14 shellcheck)
 fi
 
 install_packages() {

@@ -30,7 +30,7 @@ Form form_of(const std::string& output) {
   }
   // Names of files, by what people take them for: a directory called so is a slip.
   constexpr std::array<std::string_view, 8> kOthers{".bin", ".pt", ".ckpt", ".hdf5", ".gguf", ".npz", ".onnx", ".json"};
-  core::require<UserError>(std::find(kOthers.begin(), kOthers.end(), ending) == kOthers.end(), "checkpoint",
+  core::require<UserError>(std::ranges::find(kOthers, ending) == kOthers.end(), "checkpoint",
                            "{} ends in {}, which is not written here: give a path that ends in .safetensors, .pth or "
                            ".h5, or a directory",
                            output, ending);

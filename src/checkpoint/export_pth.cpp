@@ -1,6 +1,7 @@
 #include "checkpoint/export.hpp"
 #include "checkpoint/zip_writer.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/little_endian.hpp"
 
 namespace tessera::checkpoint {
 namespace {
@@ -9,8 +10,6 @@ namespace {
 // tensors as calls of torch._utils._rebuild_tensor_v2. (Lib/pickle.py; torch/_weights_only_unpickler.py)
 class Pickle {
  public:
-  Pickle() { bytes_ = "\x80\x02"; }
-
   void begin_dict() { bytes_ += "}("; }  // EMPTY_DICT MARK
   void end_dict() { bytes_ += 'u'; }     // SETITEMS
   void begin_tuple() { bytes_ += '('; }
@@ -20,12 +19,12 @@ class Pickle {
 
   void text(std::string_view value) {
     bytes_ += 'X';  // BINUNICODE
-    little_endian(value.size(), 4);
+    core::append_little_endian(bytes_, static_cast<std::uint32_t>(value.size()));
     bytes_ += value;
   }
   void number(std::int64_t value) {
     bytes_ += "\x8a\x08";  // LONG1, 8 bytes
-    little_endian(static_cast<std::uint64_t>(value), 8);
+    core::append_little_endian(bytes_, value);
   }
   void no() { bytes_ += '\x89'; }  // NEWFALSE
   void global(std::string_view module, std::string_view name) {
@@ -49,13 +48,7 @@ class Pickle {
   }
 
  private:
-  void little_endian(std::uint64_t value, int size) {
-    for (int i = 0; i < size; ++i) {
-      bytes_ += static_cast<char>((value >> (8 * static_cast<unsigned>(i))) & 0xFFU);
-    }
-  }
-
-  std::string bytes_;
+  std::string bytes_ = "\x80\x02";  // PROTO 2
 };
 
 std::vector<std::int64_t> strides_of(const std::vector<std::int64_t>& shape) {

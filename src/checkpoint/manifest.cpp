@@ -7,10 +7,12 @@
 #include "tessera/io/crc32c.hpp"
 #include "tessera/io/file_system.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 namespace tessera::checkpoint {
 namespace {
@@ -21,7 +23,7 @@ using nlohmann::ordered_json;
 
 // The text begins so in every version. The digits stand at a fixed place, so that the checksum of the rest is that of
 // the file with zeros in their stead.
-constexpr std::string_view kPrefix = "{\"manifest_crc32c\": \"";
+constexpr std::string_view kPrefix = R"({"manifest_crc32c": ")";
 constexpr std::string_view kZeros = "00000000";
 
 constexpr std::array<state::Component, 4> kComponents{state::Component::kWeight, state::Component::kMaster,
@@ -227,7 +229,7 @@ Manifest read_manifest(const std::string& directory) {
   const auto bytes = fs::file_size(state, error);
   core::require<UserError>(!error, "checkpoint", "{} cannot be read: {}; use another checkpoint", state,
                            error.message());
-  core::require<UserError>(static_cast<std::int64_t>(bytes) == manifest.state_bytes, "checkpoint",
+  core::require<UserError>(std::cmp_equal(bytes, manifest.state_bytes), "checkpoint",
                            "{} has {} bytes instead of {}: it is not whole, use another checkpoint", state, bytes,
                            manifest.state_bytes);
   return manifest;
@@ -239,7 +241,7 @@ std::vector<std::pair<std::int64_t, std::int64_t>> structure_extents(const std::
   for (const StoredTensor& tensor : tensors) {
     by_offset.push_back(&tensor);
   }
-  std::sort(by_offset.begin(), by_offset.end(), [](auto* left, auto* right) { return left->offset < right->offset; });
+  std::ranges::sort(by_offset, [](auto* left, auto* right) { return left->offset < right->offset; });
   std::vector<std::pair<std::int64_t, std::int64_t>> extents;
   std::int64_t reached = 0;
   for (const StoredTensor* tensor : by_offset) {

@@ -5,6 +5,7 @@
 #include "checkpoint/manifest.hpp"
 #include "checkpoint/state_file.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/io/convert.hpp"
 #include "tessera/io/crc32c.hpp"
 #include "tessera/io/random_access_file.hpp"
 
@@ -98,8 +99,7 @@ void Reader::read(const StoredTensor& tensor, std::int64_t begin, std::int64_t e
   const std::size_t element_bytes = core::size_of(tensor.info.dtype);
   auto* const target = static_cast<std::byte*>(host);
   std::vector<std::byte> whole;
-  const auto after = [](std::int64_t position, const StoredRange& range) { return position < range.end; };
-  auto range = std::upper_bound(tensor.ranges.begin(), tensor.ranges.end(), begin, after);
+  auto range = std::ranges::upper_bound(tensor.ranges, begin, {}, &StoredRange::end);
   for (; range != tensor.ranges.end() && range->begin < end; ++range) {
     const std::int64_t first = std::max(begin, range->begin);
     const std::int64_t last = std::min(end, range->end);
@@ -113,6 +113,12 @@ void Reader::read(const StoredTensor& tensor, std::int64_t begin, std::int64_t e
     std::memcpy(part, whole.data() + static_cast<std::size_t>(first - range->begin) * element_bytes,
                 static_cast<std::size_t>(last - first) * element_bytes);
   }
+}
+
+void Reader::read_floats(const StoredTensor& tensor, std::int64_t begin, std::span<float> values) const {
+  std::vector<std::byte> stored(values.size() * core::size_of(tensor.info.dtype));
+  read(tensor, begin, begin + static_cast<std::int64_t>(values.size()), stored.data());
+  io::convert_elements(tensor.info.dtype, stored.data(), core::DType::kFloat32, values.data(), values.size());
 }
 
 namespace {
@@ -168,7 +174,7 @@ class Verification {
   }
 
   void report(std::int64_t bytes) {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     done_bytes_ += bytes;
     if (options_.progress) {
       options_.progress(done_bytes_, total_bytes_);

@@ -75,8 +75,7 @@ class Filler {
 
  private:
   static std::int64_t end_of_range(const StoredTensor& source, std::int64_t begin) {
-    const auto after = [](std::int64_t position, const StoredRange& range) { return position < range.end; };
-    return std::upper_bound(source.ranges.begin(), source.ranges.end(), begin, after)->end;
+    return std::ranges::upper_bound(source.ranges, begin, {}, &StoredRange::end)->end;
   }
 
   void fill_piece(const state::StateView& view, const StoredTensor& source, std::int64_t begin, std::int64_t end) {

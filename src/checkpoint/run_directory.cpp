@@ -21,7 +21,7 @@ std::vector<std::string> names_in(const std::string& directory) {
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
     names.push_back(entry->path().filename().string());
   }
-  std::sort(names.begin(), names.end());
+  std::ranges::sort(names);
   return names;
 }
 
@@ -87,6 +87,8 @@ std::int64_t file_bytes(const std::string& path) {
   return static_cast<std::int64_t>(size);
 }
 
+bool is_checkpoint(const std::string& path) { return exists(path + "/" + std::string(kManifestFile)); }
+
 std::vector<CheckpointEntry> list_checkpoints(const std::string& run_dir) {
   std::vector<CheckpointEntry> entries;
   for (const std::string& name : names_in(run_dir)) {
@@ -97,8 +99,7 @@ std::vector<CheckpointEntry> list_checkpoints(const std::string& run_dir) {
   const auto age = [](const CheckpointEntry& entry) {
     return std::tuple(entry.whole(), entry.run.global_step, entry.created, entry.name);
   };
-  std::sort(entries.begin(), entries.end(),
-            [&](const auto& left, const auto& right) { return age(left) < age(right); });
+  std::ranges::sort(entries, [&](const auto& left, const auto& right) { return age(left) < age(right); });
   return entries;
 }
 
@@ -116,14 +117,15 @@ std::optional<std::string> find_latest(const std::string& run_dir) {
 
 std::vector<std::string> recover(const std::string& run_dir, const io::FileSystem& files) {
   std::vector<std::string> done;
+  const std::string directory = run_dir + "/";
   const std::string aside = std::string(kAsidePrefix) + std::string(kCheckpointPrefix);
   const std::string unfinished = std::string(kTemporaryPrefix) + std::string(kCheckpointPrefix);
   const std::string unfinished_latest = std::string(kTemporaryPrefix) + std::string(kLatestFile);
   for (const std::string& name : names_in(run_dir)) {
-    const std::string path = run_dir + "/" + name;
+    const std::string path = directory + name;
     const std::string original = name.starts_with(aside) ? name.substr(kAsidePrefix.size()) : "";
-    if (!original.empty() && !exists(run_dir + "/" + original)) {
-      files.rename(path, run_dir + "/" + original);
+    if (!original.empty() && !exists(directory + original)) {
+      files.rename(path, directory + original);
       done.push_back(fmt::format("put back {}, which an interrupted save was about to replace", original));
     } else if (!original.empty() || name.starts_with(unfinished) || name == unfinished_latest) {
       files.remove_all(path);

@@ -156,8 +156,8 @@ class Attempt {
       }
     }
     for (StoredTensor& tensor : manifest.tensors) {
-      std::sort(tensor.ranges.begin(), tensor.ranges.end(),
-                [](const StoredRange& left, const StoredRange& right) { return left.begin < right.begin; });
+      std::ranges::sort(tensor.ranges,
+                        [](const StoredRange& left, const StoredRange& right) { return left.begin < right.begin; });
       const auto fault = find_fault(tensor, manifest.state_bytes);
       core::require(!fault, "checkpoint", "the ranks' pieces do not make up the tensors: {} {}", tensor.name(),
                     fault.value_or(""));

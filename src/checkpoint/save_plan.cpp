@@ -60,7 +60,7 @@ std::vector<std::pair<std::size_t, const state::StateView*>> sort_views(const st
                   "the piece of {} from {} to {} is not inside it", name, view.begin, view.end);
     views.emplace_back(found->second, &view);
   }
-  std::sort(views.begin(), views.end(), [](const auto& left, const auto& right) {
+  std::ranges::sort(views, [](const auto& left, const auto& right) {
     return std::pair(left.first, left.second->begin) < std::pair(right.first, right.second->begin);
   });
   return views;

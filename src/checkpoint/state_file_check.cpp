@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace tessera::checkpoint {
 namespace {
@@ -27,9 +28,8 @@ std::string find_difference(hid_t file, const StoredTensor& tensor) {
   const int num_dimensions = H5Sget_simple_extent_ndims(space.get());
   std::array<hsize_t, kMostDimensions> extents{};
   if (num_dimensions < 0 || H5Sget_simple_extent_dims(space.get(), extents.data(), nullptr) < 0 ||
-      !std::equal(
-          extents.begin(), extents.begin() + num_dimensions, tensor.info.shape.begin(), tensor.info.shape.end(),
-          [](hsize_t stored, std::int64_t expected) { return static_cast<std::int64_t>(stored) == expected; })) {
+      !std::equal(extents.begin(), extents.begin() + num_dimensions, tensor.info.shape.begin(), tensor.info.shape.end(),
+                  [](hsize_t stored, std::int64_t expected) { return std::cmp_equal(stored, expected); })) {
     return "is of another shape";
   }
   const h5::Properties layout(H5Dget_create_plist(data_set.get()));

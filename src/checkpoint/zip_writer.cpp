@@ -1,10 +1,12 @@
 #include "checkpoint/zip_writer.hpp"
 
 #include "tessera/core/error.hpp"
+#include "tessera/core/little_endian.hpp"
 
 #include <isa-l/crc.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace tessera::checkpoint {
 namespace {
@@ -21,9 +23,7 @@ class Record {
  public:
   template <class T>
   Record& put(T value) {
-    for (std::size_t i = 0; i < sizeof(T); ++i) {
-      bytes_.push_back(static_cast<char>((static_cast<std::uint64_t>(value) >> (8 * i)) & 0xFFU));
-    }
+    core::append_little_endian(bytes_, value);
     return *this;
   }
   Record& put_text(std::string_view text) {
@@ -37,7 +37,7 @@ class Record {
 };
 
 std::uint32_t in_32_bits(std::int64_t value) {
-  return value < static_cast<std::int64_t>(kIn64) ? static_cast<std::uint32_t>(value) : kIn64;
+  return std::cmp_less(value, kIn64) ? static_cast<std::uint32_t>(value) : kIn64;
 }
 
 bool needs_64_bits(std::int64_t value) { return in_32_bits(value) == kIn64; }

@@ -23,7 +23,7 @@ const VerbInfo& find_verb(const std::string& word) {
     names.emplace_back(verb.name);
   }
   const std::string all = core::list_of(names, "and");
-  if (word.starts_with("-")) {
+  if (word.starts_with('-')) {
     core::fail<core::UserError>("config", "the first word must be a verb, not '{}'; there are {}", word, all);
   }
   const std::string meant = core::nearest(word, names);
@@ -32,7 +32,7 @@ const VerbInfo& find_verb(const std::string& word) {
 }
 
 bool asks(const std::vector<std::string>& words, std::string_view flag) {
-  return std::find(words.begin(), words.end(), flag) != words.end();
+  return std::ranges::find(words, flag) != words.end();
 }
 
 /// Sets the fields, and remembers which were given.

@@ -4,6 +4,7 @@
 #include "tessera/config/effective_settings.hpp"
 #include "tessera/core/suggest.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -168,7 +169,7 @@ class JsonReader {
       }
     }
     const auto is_section = [&](const std::string& known) { return known.starts_with(path + "."); };
-    if (std::none_of(known_.begin(), known_.end(), is_section)) {
+    if (std::ranges::none_of(known_, is_section)) {
       problems_.add("{}: {} is not a key that this program knows{}", source_.name, path, suggestion(path));
     } else if (value.is_object() || (value.is_array() && path.ends_with("betas") && value.size() == 2)) {
       read(value, path + ".");
@@ -224,7 +225,7 @@ class JsonReader {
   [[nodiscard]] std::string suggestion(const std::string& path) const {
     const std::string name = last_part(path);
     const auto same_name = [&](const std::string& known) { return last_part(known) == name; };
-    const auto moved = std::find_if(known_.begin(), known_.end(), same_name);
+    const auto moved = std::ranges::find_if(known_, same_name);
     const std::string meant = moved != known_.end() ? *moved : core::nearest(path, known_);
     return meant.empty() ? "; remove it, or see 'tessera finetune --help' for the keys"
                          : "; did you mean " + meant + "?";
@@ -244,8 +245,8 @@ void check_gather_bucket(const std::optional<Json>& value, const JsonSource& sou
   if (!value || value->is_null() || *value == "auto") {
     return;
   }
-  const auto reduce = std::find_if(settings.begin(), settings.end(),
-                                   [](const Setting& setting) { return setting.name == "reduce_bucket_size"; });
+  const auto reduce =
+      std::ranges::find_if(settings, [](const Setting& setting) { return setting.name == "reduce_bucket_size"; });
   const std::string size = show(value_of(reduce->field));
   std::int64_t given = 0;
   if (!assign_scalar(&given, to_scalar(*value)).empty() || std::to_string(given) != size) {
@@ -290,7 +291,7 @@ std::string effective_deepspeed_json(const RunConfig& config, std::optional<int>
       continue;
     }
     std::string pointer = "/" + std::string(setting.json);
-    std::replace(pointer.begin(), pointer.end(), '.', '/');
+    std::ranges::replace(pointer, '.', '/');
     Json& place = json[Json::json_pointer(pointer)];
     if (setting.json == kPrecisionKey) {
       place =

@@ -3,6 +3,7 @@
 #include "config/refused_flags.hpp"
 #include "tessera/core/suggest.hpp"
 
+#include <algorithm>
 #include <boost/program_options.hpp>
 
 #include <algorithm>
@@ -129,7 +130,7 @@ class FlagReader {
       known.emplace_back(flag.name);
     }
     std::string meant = name;
-    std::replace(meant.begin(), meant.end(), '-', '_');
+    std::ranges::replace(meant, '-', '_');
     meant = core::nearest(meant, known);
     return meant.empty() ? fmt::format("; 'tessera {} --help' lists them", verb_.name)
                          : fmt::format("; did you mean --{}?", meant);

@@ -200,13 +200,12 @@ void settle_model(Checked checked) {
     const bool is_file = exists(model.model_config);
     take_shape(checked,
                [&] { return is_file ? read_model_config(model.model_config) : model_preset(model.model_config); });
-  } else if (checked.command.verb == Verb::kFinetune || checked.command.verb == Verb::kPlan) {
-    if (!model.load_pretrained) {
-      checked.problems.add(
-          "the model's shape is missing: give --model_config {} or a config.json, or "
-          "--pretrained_model_path DIR",
-          core::list_of(model_preset_names(), "or"));
-    }
+  } else if ((checked.command.verb == Verb::kFinetune || checked.command.verb == Verb::kPlan) &&
+             !model.load_pretrained) {
+    checked.problems.add(
+        "the model's shape is missing: give --model_config {} or a config.json, or "
+        "--pretrained_model_path DIR",
+        core::list_of(model_preset_names(), "or"));
   }
 }
 

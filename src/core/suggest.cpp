@@ -41,7 +41,7 @@ std::string nearest(std::string_view word, const std::vector<std::string>& known
   }
   const auto starts = [&](const std::string& candidate) { return candidate.starts_with(word); };
   const bool unique = std::count_if(known.begin(), known.end(), starts) == 1;
-  return unique ? *std::find_if(known.begin(), known.end(), starts) : std::string();
+  return unique ? *std::ranges::find_if(known, starts) : std::string();
 }
 
 std::string list_of(const std::vector<std::string>& words, std::string_view last) {

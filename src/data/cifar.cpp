@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <sstream>
+#include <utility>
 
 // The format: https://www.cs.toronto.edu/~kriz/cifar.html, "binary version".
 
@@ -33,7 +34,7 @@ Files read_archive(const fs::path& archive, const std::vector<std::string>& want
   TarReader reader(archive);
   while (const auto entry = reader.next()) {
     const std::string name = fs::path(entry->name).filename().string();
-    const bool is_wanted = name == optional || std::find(wanted.begin(), wanted.end(), name) != wanted.end();
+    const bool is_wanted = name == optional || std::ranges::find(wanted, name) != wanted.end();
     if (entry->is_file && is_wanted) {
       files[name] = reader.read();
     }
@@ -88,12 +89,12 @@ std::vector<std::string> class_names(const CifarLayout& layout, const Files& fil
   std::vector<std::string> names;
   std::istringstream lines(std::string(found->second.begin(), found->second.end()));
   for (std::string line; std::getline(lines, line);) {
-    line.erase(std::remove(line.begin(), line.end(), '\r'), line.end());
+    line.erase(std::ranges::remove(line, '\r').begin(), line.end());
     if (!line.empty()) {
       names.push_back(line);
     }
   }
-  core::require<core::UserError>(static_cast<std::int64_t>(names.size()) == layout.num_classes, "data",
+  core::require<core::UserError>(std::cmp_equal(names.size(), layout.num_classes), "data",
                                  "{} names {} classes, expected {}", layout.names_file, names.size(),
                                  layout.num_classes);
   return names;

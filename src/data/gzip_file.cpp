@@ -6,6 +6,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace tessera::data {
 
@@ -66,7 +67,7 @@ void GzipFile::skip(std::int64_t num_bytes, const char* what) {
     const std::int64_t wanted = std::min<std::int64_t>(left, buffer.size());
     const std::size_t found = read_some(std::span(buffer).first(static_cast<std::size_t>(wanted)));
     left -= static_cast<std::int64_t>(found);
-    if (static_cast<std::int64_t>(found) < wanted) {
+    if (std::cmp_less(found, wanted)) {
       fail_truncated(what, num_bytes, num_bytes - left);
     }
   }

@@ -39,7 +39,7 @@ std::vector<std::string> list_classes(const fs::path& root) {
       names.push_back(entry.path().filename().string());
     }
   }
-  std::sort(names.begin(), names.end());
+  std::ranges::sort(names);
   core::require<core::UserError>(!names.empty(), "data", "{} has no folders; expected one for each class",
                                  root.string());
   return names;
@@ -60,7 +60,7 @@ std::vector<std::string> list_images(const fs::path& root, const fs::path& folde
   }
   core::require<core::UserError>(!files.empty(), "data", "{} holds no JPEG or PNG files; remove the folder or fill it",
                                  folder.string());
-  std::sort(files.begin(), files.end());
+  std::ranges::sort(files);
   std::vector<std::string> names;
   names.reserve(files.size());
   for (const auto& [parent, name] : files) {
@@ -85,11 +85,11 @@ std::optional<fs::path> find_split(const fs::path& path, Split split) {
 void require_same_classes(const fs::path& mine_root, const std::vector<std::string>& mine, const fs::path& other_root,
                           const std::vector<std::string>& other) {
   std::vector<std::string> lonely;
-  std::set_symmetric_difference(mine.begin(), mine.end(), other.begin(), other.end(), std::back_inserter(lonely));
+  std::ranges::set_symmetric_difference(mine, other, std::back_inserter(lonely));
   if (lonely.empty()) {
     return;
   }
-  const bool is_mine = std::binary_search(mine.begin(), mine.end(), lonely.front());
+  const bool is_mine = std::ranges::binary_search(mine, lonely.front());
   core::fail<core::UserError>("data", "{} and {} differ in {} classes; {} is in {} alone", mine_root.string(),
                               other_root.string(), lonely.size(), lonely.front(),
                               (is_mine ? mine_root : other_root).string());
@@ -112,7 +112,7 @@ class ImageFolder final : public Dataset {
   [[nodiscard]] const Recipe& recipe() const override { return kRecipe; }
 
   [[nodiscard]] std::int64_t label(std::int64_t index) const override {
-    return std::upper_bound(class_ends_.begin(), class_ends_.end(), index) - class_ends_.begin();
+    return std::ranges::upper_bound(class_ends_, index) - class_ends_.begin();
   }
 
   [[nodiscard]] DecodedImage decode(std::int64_t index, std::vector<std::uint8_t>& scratch) const override {

@@ -13,7 +13,7 @@ Prefetcher::Prefetcher(const Spec& spec, Work work)
 
 Prefetcher::~Prefetcher() {
   {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
@@ -43,7 +43,7 @@ std::int64_t Prefetcher::wait() {
 
 void Prefetcher::release() {
   {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     slot_of(next_out_) = {};
     ++next_out_;
   }
@@ -74,7 +74,7 @@ void Prefetcher::fill(std::int64_t piece) {
     error = std::current_exception();
   }
   {
-    const std::lock_guard lock(mutex_);
+    const std::scoped_lock lock(mutex_);
     slot_of(piece) = {.ready = true, .error = error};
   }
   changed_.notify_all();

@@ -36,9 +36,8 @@ TrainSampler::TrainSampler(const SamplerSpec& spec) : spec_(spec) {
 TrainSampler::Order TrainSampler::order(std::int64_t epoch) const {
   // Workers are at most on two epochs at a time, either side of a boundary.
   constexpr std::size_t kKept = 2;
-  const std::lock_guard lock(mutex_);
-  const auto found =
-      std::find_if(recent_.begin(), recent_.end(), [&](const auto& entry) { return entry.first == epoch; });
+  const std::scoped_lock lock(mutex_);
+  const auto found = std::ranges::find_if(recent_, [&](const auto& entry) { return entry.first == epoch; });
   if (found != recent_.end()) {
     return found->second;
   }

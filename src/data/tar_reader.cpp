@@ -54,7 +54,7 @@ bool checksum_fits(const Header& header) {
 }
 
 bool is_blank(const Header& header) {
-  return std::all_of(header.begin(), header.end(), [](std::uint8_t byte) { return byte == 0; });
+  return std::ranges::all_of(header, [](std::uint8_t byte) { return byte == 0; });
 }
 
 }  // namespace

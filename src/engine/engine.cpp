@@ -169,7 +169,7 @@ StepOutcome Engine::finish_step(double lr, const at::Tensor& metrics, const std:
 
   StepOutcome outcome;
   outcome.grad_norm = std::sqrt(sums[0]) * average;
-  outcome.skipped = !std::all_of(sums.begin(), sums.end(), [](double sum) { return std::isfinite(sum); });
+  outcome.skipped = !std::ranges::all_of(sums, [](double sum) { return std::isfinite(sum); });
   sums.erase(sums.begin());
   outcome.metrics = std::move(sums);
   if (outcome.skipped) {

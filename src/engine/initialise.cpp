@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace tessera::engine {
 namespace {
@@ -32,7 +33,7 @@ class LoadedWeights final : public model::Weights {
       }
       parameters_.gather(bucket);
     }
-    for (int unit = 0; unit < static_cast<int>(context_.table.units.size()); ++unit) {
+    for (int unit = 0; std::cmp_less(unit, context_.table.units.size()); ++unit) {
       parameters_.weight(static_cast<int>(context_.table.units.size()) - 1 - unit);
     }
   }

@@ -1,5 +1,7 @@
 #include "engine/parameter_buckets.hpp"
 
+#include <utility>
+
 namespace tessera::engine {
 
 ParameterBuckets::ParameterBuckets(const Context& context)
@@ -7,7 +9,7 @@ ParameterBuckets::ParameterBuckets(const Context& context)
   for (const Bucket& bucket : context.layout.buckets) {
     buckets_.push_back(context.zeros(bucket.num_elements, context.options.compute));
   }
-  for (int unit = 0; unit < static_cast<int>(context.table.units.size()); ++unit) {
+  for (int unit = 0; std::cmp_less(unit, context.table.units.size()); ++unit) {
     units_.push_back(context.unit_view(whole(context.place(unit).bucket), unit));
   }
 }

@@ -35,8 +35,8 @@ comm::Ticket reduce_in_place(const Context& context, at::Tensor& whole, int buck
 }
 
 void UnitCounter::reset() {
-  std::transform(context_.layout.buckets.begin(), context_.layout.buckets.end(), left_.begin(),
-                 [](const Bucket& bucket) { return bucket.units.size(); });
+  std::ranges::transform(context_.layout.buckets, left_.begin(),
+                         [](const Bucket& bucket) { return bucket.units.size(); });
 }
 
 bool UnitCounter::completes(int unit) {
@@ -60,15 +60,15 @@ void Ring::settle(Slot& slot) {
 }
 
 Ring::Slot& Ring::slot_of(int bucket) {
-  const auto found = std::find_if(slots_.begin(), slots_.end(),
-                                  [bucket](const Slot& slot) { return slot.bucket == bucket && !slot.released; });
+  const auto found =
+      std::ranges::find_if(slots_, [bucket](const Slot& slot) { return slot.bucket == bucket && !slot.released; });
   core::require(found != slots_.end(), "engine", "bucket {} is not being made", bucket);
   return *found;
 }
 
 at::Tensor Ring::take(int bucket) {
-  const auto found = std::find_if(slots_.begin(), slots_.end(),
-                                  [bucket](const Slot& slot) { return slot.bucket == bucket && !slot.released; });
+  const auto found =
+      std::ranges::find_if(slots_, [bucket](const Slot& slot) { return slot.bucket == bucket && !slot.released; });
   Slot& slot = found != slots_.end() ? *found : slots_[next_];
   const Bucket& layout = context_.bucket(bucket);
   if (found == slots_.end()) {

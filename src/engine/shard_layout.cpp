@@ -76,8 +76,8 @@ std::int64_t ShardLayout::num_elements() const {
 }
 
 std::int64_t ShardLayout::largest_bucket_elements() const {
-  return std::max_element(buckets.begin(), buckets.end(),
-                          [](const Bucket& a, const Bucket& b) { return a.num_elements < b.num_elements; })
+  return std::ranges::max_element(buckets,
+                                  [](const Bucket& a, const Bucket& b) { return a.num_elements < b.num_elements; })
       ->num_elements;
 }
 

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 #include <set>
+#include <tuple>
 
 namespace tessera::io {
 namespace {
@@ -39,8 +40,8 @@ json parse_json_strictly(std::string_view text, const std::string& file) {
 }
 
 std::int64_t bits_of(const std::string& dtype, const std::string& tensor, const std::string& file) {
-  const auto* const known = std::find_if(kSafetensorsDtypes.begin(), kSafetensorsDtypes.end(),
-                                         [&](const SafetensorsDtype& type) { return type.name == dtype; });
+  const auto* const known =
+      std::ranges::find_if(kSafetensorsDtypes, [&](const SafetensorsDtype& type) { return type.name == dtype; });
   core::require<UserError>(known != kSafetensorsDtypes.end(), "io", "{}: tensor '{}' has the unknown dtype '{}'", file,
                            tensor, dtype);
   return known->bits;
@@ -126,8 +127,8 @@ std::map<std::string, std::string> read_metadata(const json& entry, const std::s
 
 // In the order of the bytes, each where the one before it ends, and the last at the end of the file.
 void check_coverage(std::vector<SafetensorsTensor>& tensors, std::span<const std::byte> data, const std::string& file) {
-  std::stable_sort(tensors.begin(), tensors.end(), [](const auto& left, const auto& right) {
-    return std::pair(left.bytes.data(), left.bytes.size()) < std::pair(right.bytes.data(), right.bytes.size());
+  std::ranges::sort(tensors, {}, [](const SafetensorsTensor& tensor) {
+    return std::tuple(tensor.bytes.data(), tensor.bytes.size(), std::string_view(tensor.name));
   });
   std::size_t covered = 0;
   for (const SafetensorsTensor& tensor : tensors) {

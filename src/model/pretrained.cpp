@@ -36,8 +36,7 @@ std::string stored_name(const Param& param, std::string_view prefix) {
 }
 
 bool is_known_unused(std::string_view name) {
-  return std::any_of(kUnusedSuffixes.begin(), kUnusedSuffixes.end(),
-                     [name](std::string_view suffix) { return name.ends_with(suffix); });
+  return std::ranges::any_of(kUnusedSuffixes, [name](std::string_view suffix) { return name.ends_with(suffix); });
 }
 
 // A few names stand for many.
@@ -113,14 +112,13 @@ class PretrainedWeights::Impl {
 
   // A backbone's files have no patch embedding and no head: all of them absent is as it should be, some is not.
   void judge_missing(const ParamTable& table, Scope scope, Findings& findings) {
-    const bool any_head = std::any_of(table.params.begin(), table.params.end(), [this](const Param& param) {
-      return !is_backbone(param) && by_param.contains(param.name);
-    });
+    const bool any_head = std::ranges::any_of(
+        table.params, [this](const Param& param) { return !is_backbone(param) && by_param.contains(param.name); });
     if (scope == Scope::kWhole || any_head) {
       return;
     }
     const auto is_head = [](const std::string& name) { return !name.starts_with(kBackbonePrefix); };
-    std::copy_if(findings.missing.begin(), findings.missing.end(), std::back_inserter(absent), is_head);
+    std::ranges::copy_if(findings.missing, std::back_inserter(absent), is_head);
     std::erase_if(findings.missing, is_head);
   }
 };

@@ -119,7 +119,7 @@ void Group::agree(const std::function<void()>& work) const {
     verdict = std::string("e") + error.what();
   }
   const std::vector<std::string> verdicts = gather(verdict);
-  const auto failed = std::find_if(verdicts.begin(), verdicts.end(), [](const auto& text) { return text[0] != '+'; });
+  const auto failed = std::ranges::find_if(verdicts, [](const auto& text) { return text[0] != '+'; });
   if (failed == verdicts.end()) {
     return;
   }
@@ -129,7 +129,9 @@ void Group::agree(const std::function<void()>& work) const {
   throw core::AgreedError(failed->substr(1));
 }
 
-const void* Group::mpi_communicator() const { return impl_->comm == MPI_COMM_NULL ? nullptr : &impl_->comm; }
+const void* Group::mpi_communicator() const {
+  return impl_->comm == MPI_COMM_NULL ? nullptr : static_cast<const void*>(&impl_->comm);
+}
 
 Group adopt_communicator(MPI_Comm comm) {
   auto impl = std::make_shared<Group::Impl>();

@@ -15,7 +15,7 @@ namespace {
 int launched_processes() {
   for (const char* name : {"OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"}) {
     if (const char* value = std::getenv(name)) {
-      return std::atoi(value);
+      return static_cast<int>(std::strtol(value, nullptr, 10));
     }
   }
   return 1;

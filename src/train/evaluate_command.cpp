@@ -1,4 +1,5 @@
 #include "tessera/checkpoint/reader.hpp"
+#include "tessera/checkpoint/run_directory.hpp"
 #include "tessera/checkpoint/run_state_json.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/io/safetensors.hpp"
@@ -25,7 +26,7 @@ config::RecordedRun recorded_in(const state::RunState& run) {
 // them.
 config::RecordedRun recorded_run(const std::string& path) {
   core::require<core::UserError>(fs::exists(path), "train", "--checkpoint {}: no such file or directory", path);
-  if (is_checkpoint(path)) {
+  if (checkpoint::is_checkpoint(path)) {
     return recorded_in(checkpoint::Reader(path).run_state());
   }
   const auto metadata = io::SafetensorsReader(path).metadata();

@@ -1,6 +1,7 @@
 #include "train/event_file.hpp"
 
 #include "tessera/core/error.hpp"
+#include "tessera/core/little_endian.hpp"
 #include "tessera/io/crc32c.hpp"
 
 #include <array>
@@ -30,9 +31,7 @@ constexpr std::uint64_t kStatusStart = 1;
 template <class Integer>
 std::string little_endian(Integer value) {
   std::string bytes;
-  for (std::size_t i = 0; i < sizeof(value); ++i) {
-    bytes += static_cast<char>(value >> (8 * i) & 0xFFU);
-  }
+  core::append_little_endian(bytes, value);
   return bytes;
 }
 

@@ -10,11 +10,11 @@ constexpr double kStatusSeconds = 0.1;
 
 }  // namespace
 
-void Progress::show(const ProgressStep& step) {
+void Progress::show(const ProgressStep& step, const StepRecord& record) {
   ++num_steps_;
-  loss_sum_ += step.loss;
+  loss_sum_ += record.loss;
   accuracy_sum_ += step.accuracy;
-  mean_seconds_ = mean_seconds_ == 0 ? step.seconds : (1 - kForget) * mean_seconds_ + kForget * step.seconds;
+  mean_seconds_ = mean_seconds_ == 0 ? record.seconds : (1 - kForget) * mean_seconds_ + kForget * record.seconds;
   const bool lasting = step.step_in_epoch % every_ == 0 || step.step_in_epoch == step.steps_per_epoch;
   if (!lasting && since_status_.seconds() < kStatusSeconds) {
     return;
@@ -22,10 +22,10 @@ void Progress::show(const ProgressStep& step) {
   const auto count = static_cast<double>(num_steps_);
   const std::string line = fmt::format(
       "epoch {} [{:>{}}/{}] loss {:.4f} acc {:.1f}% lr {:.2e} norm {:.2f} | {} tok/s mfu {:.1f}% mem {} eta {}",
-      step.epoch, step.step_in_epoch, std::to_string(step.steps_per_epoch).size(), step.steps_per_epoch,
-      loss_sum_ / count, accuracy_sum_ / count, step.lr, step.grad_norm,
-      core::format_count(static_cast<std::int64_t>(step.tokens_per_s)), 100 * step.mfu,
-      core::format_bytes(static_cast<double>(step.peak_bytes)),
+      record.epoch, step.step_in_epoch, std::to_string(step.steps_per_epoch).size(), step.steps_per_epoch,
+      loss_sum_ / count, accuracy_sum_ / count, record.lr, record.grad_norm,
+      core::format_count(static_cast<std::int64_t>(record.tokens_per_s)), 100 * record.mfu,
+      core::format_bytes(static_cast<double>(record.peak_bytes)),
       core::format_duration(mean_seconds_ * static_cast<double>(step.steps_left)));
   if (lasting) {
     log_.info("{}", line);

@@ -2,25 +2,18 @@
 
 #include "tessera/core/log.hpp"
 #include "train/meters.hpp"
+#include "train/run_log.hpp"
 
 #include <cstdint>
 
 namespace tessera::train {
 
-/// What of a step is shown.
+/// Where in the run a step stands, and what of it the log has not.
 struct ProgressStep {
-  std::int64_t epoch = 0;
   std::int64_t step_in_epoch = 0;  ///< from 1
   std::int64_t steps_per_epoch = 0;
   std::int64_t steps_left = 0;  ///< in the whole run
-  double loss = 0;
-  double accuracy = 0;  ///< percent
-  double lr = 0;
-  double grad_norm = 0;
-  double seconds = 0;
-  double tokens_per_s = 0;
-  double mfu = 0;
-  std::int64_t peak_bytes = 0;
+  double accuracy = 0;          ///< percent
 };
 
 /// The line that a person watches: every `every` steps a lasting one; on a terminal also one that is replaced, at most
@@ -29,7 +22,7 @@ class Progress {
  public:
   Progress(const core::Log& log, std::int64_t every) : log_(log), every_(every) {}
 
-  void show(const ProgressStep& step);
+  void show(const ProgressStep& step, const StepRecord& record);
 
  private:
   const core::Log& log_;

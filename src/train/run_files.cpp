@@ -7,6 +7,7 @@
 #include "tessera/io/file_system.hpp"
 #include "train/versions.hpp"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -77,8 +78,8 @@ void write_args(const config::RunConfig& config, const Platform& platform) {
     return;
   }
   std::vector<std::string> hosts = platform.mesh.hosts;
-  std::sort(hosts.begin(), hosts.end());
-  hosts.erase(std::unique(hosts.begin(), hosts.end()), hosts.end());
+  std::ranges::sort(hosts);
+  hosts.erase(std::ranges::unique(hosts).begin(), hosts.end());
   const std::string text = config::to_json(config, {platform.world(), hosts, library_versions()});
   io::FileSystem().atomic_write((fs::path(config.output.output_dir) / "args.json").string(), text);
 }

@@ -87,7 +87,7 @@ void RunLog::step(const StepRecord& record) {
   if (record.skipped) {
     line["skipped"] = true;
   }
-  steps_ << line.dump() << std::endl;
+  steps_ << line.dump() << '\n' << std::flush;
 }
 
 void RunLog::epoch(const EpochRecord& record) {
@@ -112,7 +112,7 @@ void RunLog::epoch(const EpochRecord& record) {
                      {"mfu", record.mfu},
                      {"peak_bytes", record.peak_bytes},
                      {"skipped_steps", record.skipped_steps}};
-  epochs_ << line.dump() << std::endl;
+  epochs_ << line.dump() << '\n' << std::flush;
 }
 
 }  // namespace tessera::train

@@ -93,12 +93,18 @@ void Trainer::record(const engine::StepStats& stats, double lr, double seconds) 
     parts_.log.warn("step {} was skipped on every rank: loss {}, gradient norm {}", run_.global_step - 1, stats.loss,
                     stats.grad_norm);
   }
-  const double tokens = tokens_per_second(stats.num_images, seconds);
-  const std::int64_t peak_bytes = peak_memory_bytes(parts_.platform.device);
-  run_log_.step({run_.global_step - 1, run_.epoch, stats.loss, lr, stats.grad_norm, stats.skipped, seconds, tokens,
-                 mfu(stats.num_images, seconds), peak_bytes});
-  progress_.show({run_.epoch, run_.step_in_epoch, run_.steps_per_epoch, last_step_ - run_.global_step, stats.loss,
-                  stats.accuracy, lr, stats.grad_norm, seconds, tokens, mfu(stats.num_images, seconds), peak_bytes});
+  const StepRecord record{run_.global_step - 1,
+                          run_.epoch,
+                          stats.loss,
+                          lr,
+                          stats.grad_norm,
+                          stats.skipped,
+                          seconds,
+                          tokens_per_second(stats.num_images, seconds),
+                          mfu(stats.num_images, seconds),
+                          peak_memory_bytes(parts_.platform.device)};
+  run_log_.step(record);
+  progress_.show({run_.step_in_epoch, run_.steps_per_epoch, last_step_ - run_.global_step, stats.accuracy}, record);
 }
 
 void Trainer::save_if_due() {
@@ -112,10 +118,14 @@ void Trainer::save_if_due() {
   }
   // The end of an epoch is saved after its evaluation, under the epoch's name where that is due.
   if (due && run_.step_in_epoch < run_.steps_per_epoch && !is_over()) {
-    saver_.save(fmt::format("step-{}", run_.global_step), parts_.engine, run_);
-    saved_step_ = run_.global_step;
-    since_save_.restart();
+    save(fmt::format("step-{}", run_.global_step));
   }
+}
+
+void Trainer::save(const std::string& name) {
+  saver_.save(name, parts_.engine, run_);
+  saved_step_ = run_.global_step;
+  since_save_.restart();
 }
 
 void Trainer::finish_epoch() {
@@ -152,9 +162,7 @@ void Trainer::finish_epoch() {
   run_.epoch_seconds = 0;
   const std::int64_t every = parts_.config.output.save_every_epochs;
   if (every > 0 && run_.epoch % every == 0 && run_.global_step < run_.total_steps) {
-    saver_.save(fmt::format("{}", run_.epoch), parts_.engine, run_);
-    saved_step_ = run_.global_step;
-    since_save_.restart();
+    save(fmt::format("{}", run_.epoch));
   }
 }
 

@@ -42,6 +42,7 @@ class Trainer {
   engine::StepStats one_step(data::Loader& loader, double lr);
   void record(const engine::StepStats& stats, double lr, double seconds);
   void save_if_due();
+  void save(const std::string& name);
   void finish_epoch();
   [[nodiscard]] bool is_over() const;
   [[nodiscard]] double tokens_per_second(std::int64_t images, double seconds) const;

@@ -2,16 +2,14 @@
 
 #include "tessera/checkpoint/reader.hpp"
 #include "tessera/checkpoint/restore.hpp"
+#include "tessera/checkpoint/run_directory.hpp"
 #include "tessera/core/error.hpp"
-#include "tessera/io/convert.hpp"
 #include "tessera/model/pretrained.hpp"
 
 #include <ATen/ops/empty.h>
 
-#include <filesystem>
 #include <memory>
 #include <span>
-#include <vector>
 
 namespace tessera::train {
 namespace {
@@ -40,12 +38,7 @@ engine::FillPiece checkpoint_source(const std::string& path, const model::ParamT
                                    path, param.name);
   }
   return [reader, source_of](const model::Param& param, std::int64_t begin, at::Tensor& piece) {
-    fill_through_host(piece, [&](std::span<float> values) {
-      const checkpoint::StoredTensor& tensor = *source_of(param);
-      std::vector<std::byte> stored(values.size() * core::size_of(tensor.info.dtype));
-      reader->read(tensor, begin, begin + static_cast<std::int64_t>(values.size()), stored.data());
-      io::convert_elements(tensor.info.dtype, stored.data(), core::DType::kFloat32, values.data(), values.size());
-    });
+    fill_through_host(piece, [&](std::span<float> values) { reader->read_floats(*source_of(param), begin, values); });
   };
 }
 
@@ -62,10 +55,6 @@ engine::FillPiece file_source(std::shared_ptr<const model::PretrainedWeights> we
 
 }  // namespace
 
-bool is_checkpoint(const std::string& path) {
-  return std::filesystem::exists(std::filesystem::path(path) / "manifest.json");
-}
-
 engine::FillPiece pretrained_source(const std::string& path, const model::ParamTable& table, const kernels::Ops& ops,
                                     std::uint64_t seed, const core::Log& log) {
   using model::PretrainedWeights;
@@ -80,7 +69,7 @@ engine::FillPiece pretrained_source(const std::string& path, const model::ParamT
 }
 
 engine::FillPiece trained_source(const std::string& path, const model::ParamTable& table, at::ScalarType compute) {
-  if (is_checkpoint(path)) {
+  if (checkpoint::is_checkpoint(path)) {
     return checkpoint_source(path, table, compute);
   }
   using model::PretrainedWeights;

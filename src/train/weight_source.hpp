@@ -19,7 +19,4 @@ engine::FillPiece pretrained_source(const std::string& path, const model::ParamT
 /// files. `compute` says which of weight and master to take. Throws UserError where one is missing or damaged.
 engine::FillPiece trained_source(const std::string& path, const model::ParamTable& table, at::ScalarType compute);
 
-/// Whether `path` is one of our checkpoints (rather than files of weights).
-bool is_checkpoint(const std::string& path);
-
 }  // namespace tessera::train

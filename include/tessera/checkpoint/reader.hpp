@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,6 +62,8 @@ class Reader {
   /// either end, to check them. Throws UserError that names tensor and range where the bytes are not those that were
   /// written.
   void read(const StoredTensor& tensor, std::int64_t begin, std::int64_t end, void* host) const;
+  /// As many elements as `values` has, from `begin` on, as fp32.
+  void read_floats(const StoredTensor& tensor, std::int64_t begin, std::span<float> values) const;
 
   /// Reads everything. One message per range whose bytes are not those that were written; none: the checkpoint is
   /// whole.

@@ -23,6 +23,9 @@ struct CheckpointEntry {
   [[nodiscard]] bool whole() const { return problem.empty(); }
 };
 
+/// Whether `path` is one of our checkpoints, whole or not, rather than files of weights.
+bool is_checkpoint(const std::string& path);
+
 /// Every directory named checkpoint-*, those that are not whole first, then by steps done and by time of creation. A
 /// run directory that does not exist has none.
 std::vector<CheckpointEntry> list_checkpoints(const std::string& run_dir);

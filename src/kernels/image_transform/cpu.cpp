@@ -62,7 +62,7 @@ void transform_images(const at::Tensor& packed, const at::Tensor& views, const I
                       at::Tensor& out_B3SS) {
   image_transform::check(packed, views, transform, out_B3SS, c10::kCPU);
   image_transform::check_views(packed, views, transform);
-  const std::uint8_t* bytes = packed.const_data_ptr<std::uint8_t>();
+  const auto* bytes = packed.const_data_ptr<std::uint8_t>();
   if (out_B3SS.scalar_type() == at::kFloat) {
     transform_all(bytes, views, transform, out_B3SS.mutable_data_ptr<float>());
   } else {

@@ -64,9 +64,9 @@ TESSERA_HOST_DEVICE inline Taps make_taps(const Axis& axis, std::int32_t index, 
   }
   const double center = (index + 0.5) * axis.scale;
   const double inverse = 1.0 / axis.stretch;
-  std::int32_t first = static_cast<std::int32_t>(center - axis.support + 0.5);
+  auto first = static_cast<std::int32_t>(center - axis.support + 0.5);
   first = first < 0 ? 0 : first;
-  std::int32_t last = static_cast<std::int32_t>(center + axis.support + 0.5);
+  auto last = static_cast<std::int32_t>(center + axis.support + 0.5);
   last = last > axis.in_size ? axis.in_size : last;
 
   double total = 0.0;
