@@ -4,7 +4,6 @@
 #include "tessera/config/effective_settings.hpp"
 #include "tessera/core/suggest.hpp"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>

@@ -3,7 +3,6 @@
 #include "config/refused_flags.hpp"
 #include "tessera/core/suggest.hpp"
 
-#include <algorithm>
 #include <boost/program_options.hpp>
 
 #include <algorithm>
