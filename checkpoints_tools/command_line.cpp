@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <boost/program_options/parsers.hpp>
 
-#include <algorithm>
 #include <sstream>
 
 namespace tessera::tools {

@@ -100,7 +100,7 @@ std::int64_t export_directory(Export& weights, const std::string& path, const st
       weight_map[tensor.name()] = name;
       total_bytes += tensor.num_bytes();
     }
-    file_bytes += write_file(weights, shards[i], temporary + "/" + name);
+    file_bytes += write_file(weights, shards[i], fmt::format("{}/{}", temporary, name));
   }
   const nlohmann::ordered_json index{{"metadata", {{"total_size", total_bytes}}},
                                      {"weight_map", std::move(weight_map)}};
