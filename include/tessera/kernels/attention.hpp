@@ -11,8 +11,8 @@ namespace tessera::kernels {
 struct AttentionResult {
   at::Tensor out_BTHE;
   at::Tensor logsumexp_BHT;  ///< fp32
-  at::Tensor rng_state;      ///< flash attention's, of two integers; undefined elsewhere
-  at::Tensor rng_unused;     ///< its companion
+  at::Tensor philox_seed;    ///< cuDNN's, for a dropout that is 0; undefined elsewhere
+  at::Tensor philox_offset;  ///< its companion
 };
 
 struct AttentionGradients {
@@ -34,8 +34,9 @@ AttentionForward attention_forward;
 AttentionBackward attention_backward;
 }  // namespace reference
 
-/// bf16: ATen's flash attention (Dao 2023), its backward in the deterministic order. fp32, for which that has no
-/// kernels, and heads that are no multiple of 8 elements or longer than 256: reference::, on the GPU.
+/// bf16: cuDNN's fused attention (flash attention for Hopper; it reads shared key heads where they are), its backward
+/// in the deterministic order. What that has no kernels for is reference:: on the GPU: fp32, a lone token, and heads
+/// that are no multiple of 8 elements or longer than 128.
 namespace cuda {
 AttentionForward attention_forward;
 AttentionBackward attention_backward;
