@@ -6,6 +6,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
@@ -121,7 +122,8 @@ void set_position(state::RunState& run, const ImportFacts& facts) {
 
 void set_schedule(state::RunState& run, const ImportFacts& facts, const ImportFlags& flags, std::int64_t epochs) {
   const config::OptimizerConfig defaults;
-  const double warmup_epochs = flags.warmup_epochs.value_or(facts.warmup_epochs.value_or(defaults.warmup_epochs));
+  const double otherwise = std::min(defaults.warmup_epochs, static_cast<double>(epochs));
+  const double warmup_epochs = flags.warmup_epochs.value_or(facts.warmup_epochs.value_or(otherwise));
   const double scaled = static_cast<double>(run.effective_batch) / 256.0;
   core::require<UserError>(warmup_epochs >= 0 && warmup_epochs <= static_cast<double>(epochs), kWho,
                            "--warmup_epochs {:g} of {} --epochs: it must be from 0 to that", warmup_epochs, epochs);

@@ -38,9 +38,10 @@ class ImportedRun : public testing::Test {
   [[nodiscard]] std::string out(const std::string& name) const { return scratch_.file(name); }
 
   void import(const std::string& source, const std::string& output, const std::string& flags) const {
-    const CommandResult result =
-        tessera_ckpt("import " + kFixtures + source + " --output " + out(output) + " --model_config " + kFixtures +
-                     "model.json --dataset fashion-mnist --dataset_size 200 --input_size 28 --epochs 3 " + flags);
+    const CommandResult result = tessera_ckpt(
+        "import " + kFixtures + source + " --output " + out(output) + " --model_config " + kFixtures +
+        "model.json --dataset fashion-mnist --dataset_size 200 --input_size 28 --epochs 3 --warmup_epochs 0.5 " +
+        flags);
     ASSERT_EQ(result.status, 0) << result.output;
   }
   // 8 images a step, as the fixtures were trained.
