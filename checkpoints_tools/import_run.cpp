@@ -20,7 +20,7 @@ using config::DatasetKind;
 using core::UserError;
 
 constexpr const char* kWho = "tessera-ckpt import";
-constexpr std::int64_t kMost = std::int64_t{1} << 40U;  // images, steps: keeps products within 64 bits
+constexpr std::int64_t kMost = std::int64_t{1} << 31U;  // images, epochs: keeps products within 64 bits
 
 // The settings that have no default, by the names of their flags where they are missing.
 class Missing {

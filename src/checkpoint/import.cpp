@@ -24,6 +24,8 @@ using state::Component;
 // What a language model has besides, and images have no use for.
 constexpr std::array<std::string_view, 2> kUnusedSuffixes{"embed_tokens.weight", "lm_head.weight"};
 constexpr std::size_t kMostNames = 10;  // in one message
+constexpr auto kMasterBytes = static_cast<std::int64_t>(sizeof(float));
+constexpr auto kWeightBytes = static_cast<std::int64_t>(sizeof(std::uint16_t));
 
 bool is_known_unused(const std::string& name) {
   return std::any_of(kUnusedSuffixes.begin(), kUnusedSuffixes.end(),
@@ -111,7 +113,8 @@ class Importer {
       const ImportParameter& parameter = *source_.find(wanted.name);
       for (const Fragment& master : parameter.master) {
         check_master(parameter, master);
-        tell("comparing", done += master.end - master.begin, num_elements_);
+        done += (master.end - master.begin) * kMasterBytes;
+        tell("comparing", done, num_elements_ * kMasterBytes);
       }
     }
   }
@@ -172,9 +175,9 @@ class Importer {
     const std::byte* const weights = parameter.weight.at(0).data;
     for (std::int64_t element = master.begin; element < master.end; ++element) {
       float value = 0;
-      std::memcpy(&value, master.data + (element - master.begin) * 4, sizeof(value));
+      std::memcpy(&value, master.data + (element - master.begin) * kMasterBytes, sizeof(value));
       std::uint16_t weight = 0;
-      std::memcpy(&weight, weights + element * 2, sizeof(weight));
+      std::memcpy(&weight, weights + element * kWeightBytes, sizeof(weight));
       const bool both_nan = value != value && core::bf16_to_float(weight) != core::bf16_to_float(weight);
       core::require<UserError>(core::float_to_bf16(value) == weight || both_nan, "checkpoint",
                                "{}: element {} of {} is {} in the model and {} in the optimizer's fp32 copy, which "

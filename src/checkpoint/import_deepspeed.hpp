@@ -28,7 +28,7 @@ struct FlatGroup {
 class DeepSpeedRanks {
  public:
   /// Opens the files into `contents`. Throws UserError where one is missing or of another kind of checkpoint.
-  DeepSpeedRanks(ImportSource::Contents& contents, const std::string& directory);
+  DeepSpeedRanks(ImportSource::Contents& contents, std::string directory);
 
   [[nodiscard]] int count() const { return static_cast<int>(ranks_.size()); }
   [[nodiscard]] int stage() const { return stage_; }

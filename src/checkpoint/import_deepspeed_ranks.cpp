@@ -32,7 +32,8 @@ io::TorchTensor read_flat(const io::TorchArchive& archive, const PickleValue* va
 
 }  // namespace
 
-DeepSpeedRanks::DeepSpeedRanks(ImportSource::Contents& contents, const std::string& directory) : directory_(directory) {
+DeepSpeedRanks::DeepSpeedRanks(ImportSource::Contents& contents, std::string directory)
+    : directory_(std::move(directory)) {
   open(contents);
   read_stage();
 }
