@@ -156,8 +156,8 @@ Verb import_verb() {
       "dataset_size", po::value<std::int64_t>(), "images to train from, where the data set's name does not tell")(
       "input_size", po::value<std::int64_t>(), "pixels of the square images")(
       "train_batch_size", po::value<std::int64_t>(), "images per optimizer step over all ranks")(
-      "epochs", po::value<std::int64_t>(), "of the whole run")("warmup_epochs", po::value<double>(),
-                                                               "10 where SOURCE does not say")(
+      "epochs", po::value<std::int64_t>(), "of the whole run")(
+      "warmup_epochs", po::value<double>(), "10 where SOURCE does not say, or --epochs if that is less")(
       "blr", po::value<double>(), "peak learning rate per 256 images of a step")(
       "lr", po::value<double>(), "peak learning rate; SOURCE's, or a blr of 1e-3")("min_lr", po::value<double>(),
                                                                                    "1e-6 where SOURCE does not say")(

@@ -157,7 +157,7 @@ void DeepSpeedRanks::note_step(const Rank& rank, const PickleValue* step) {
   core::require<UserError>(!step_ || *step_ == *number, "checkpoint",
                            "{}: its optimizer made {} steps, another part of it {}; the files are of different "
                            "checkpoints, copy them again",
-                           rank.archive->file(), *number, *step_);
+                           rank.archive->file(), *number, step_.value_or(0));
   step_ = number;
 }
 

@@ -10,7 +10,8 @@ namespace {
 std::string field(std::uint64_t value, int bytes) {
   std::string text;
   for (int i = 0; i < bytes; ++i) {
-    text += static_cast<char>((value >> (8U * static_cast<unsigned>(i))) & 0xFFU);
+    text += static_cast<char>(value & 0xFFU);
+    value >>= 8U;
   }
   return text;
 }
