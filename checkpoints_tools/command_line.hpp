@@ -36,6 +36,7 @@ const Verb& find_verb(const std::vector<Verb>& verbs, const std::string& name);
 
 Verb consolidate_verb();
 Verb diff_verb();
+Verb import_verb();
 Verb inspect_verb();
 Verb ls_verb();
 Verb prune_verb();

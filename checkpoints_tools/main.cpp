@@ -15,7 +15,8 @@ using namespace tessera;
 
 int run(std::vector<std::string> words) {
   const std::vector<tools::Verb> verbs{tools::ls_verb(),   tools::inspect_verb(),     tools::verify_verb(),
-                                       tools::diff_verb(), tools::consolidate_verb(), tools::prune_verb()};
+                                       tools::diff_verb(), tools::consolidate_verb(), tools::import_verb(),
+                                       tools::prune_verb()};
   const auto asks_for_help = [](const std::string& word) { return word == "--help" || word == "-h" || word == "help"; };
   if (words.empty()) {
     std::fputs(tools::help_of(verbs).c_str(), stderr);

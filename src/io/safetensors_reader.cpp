@@ -78,8 +78,9 @@ void SafetensorsReader::add_file(const std::string& path) {
   metadata_.merge(contents.metadata);
   for (SafetensorsTensor& tensor : contents.tensors) {
     const auto [other, is_new] = by_name_.emplace(tensor.name, tensors_.size());
-    core::require<UserError>(is_new, "io", "tensor '{}' is in {} and in {}", tensor.name, tensors_[other->second].file,
-                             path);
+    if (!is_new) {  // else there is no other yet whose file could be named
+      core::fail<UserError>("io", "tensor '{}' is in {} and in {}", tensor.name, tensors_[other->second].file, path);
+    }
     tensors_.push_back(std::move(tensor));
   }
 }

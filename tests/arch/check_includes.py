@@ -59,13 +59,14 @@ SYSTEM = re.compile(
     r"(sys|linux|netinet|arpa)/\w+)(\.h)?$")
 
 # Programs are no modules: what they may include.
-TOOL_MODULES = {"core", "config", "io", "state", "checkpoint", "topology"}
+TOOL_MODULES = {"core", "config", "io", "state", "checkpoint", "topology", "model"}
 
 # Of some modules only one header may be seen.
 ONLY_HEADERS = {
     ("checkpoint", "topology"): {"group.hpp"},
     ("checkpoints_tools", "topology"): {"group.hpp"},
-    ("checkpoints_tools", "config"): {"model_shape.hpp"},
+    ("checkpoints_tools", "config"): {"model_shape.hpp", "run_config.hpp"},
+    ("checkpoints_tools", "model"): {"param_table.hpp"},
 }
 
 # Here backends are files that CMake chooses, never conditionals.

@@ -11,8 +11,9 @@ fi
 seconds=${1:-60}
 cmake -S . -B build-fuzz -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DTESSERA_TOOLS_ONLY=ON \
   -DTESSERA_FUZZ=ON -DTESSERA_SANITIZE="fuzzer-no-link;address;undefined" >/dev/null
-ninja -C build-fuzz -j2 fuzz_safetensors fuzz_manifest
-for name in safetensors manifest; do
+names=(safetensors manifest pickle torch_file)
+ninja -C build-fuzz -j2 "${names[@]/#/fuzz_}"
+for name in "${names[@]}"; do
   mkdir -p "build-fuzz/corpus/$name"
   echo "fuzzing $name for $seconds seconds"
   (cd build-fuzz && bin/fuzz_$name -max_total_time="$seconds" -timeout=10 -print_final_stats=1 \

@@ -41,7 +41,7 @@ void expect_in(const test::CommandResult& result, int status, const std::string&
 TEST_F(CkptTool, SaysHowItIsUsed) {
   expect_in(tool(""), 2, "usage: tessera-ckpt VERB");
   expect_in(tool("--help"), 0, "consolidate");
-  for (const std::string verb : {"ls", "inspect", "verify", "diff", "consolidate", "prune"}) {
+  for (const std::string verb : {"ls", "inspect", "verify", "diff", "consolidate", "import", "prune"}) {
     const auto help = tool(verb + " --help");
     expect_in(help, 0, "usage: tessera-ckpt " + verb);
     expect_in(help, 0, "Examples:\n    tessera-ckpt " + verb);
@@ -148,6 +148,51 @@ TEST_F(CkptTool, PrunesARun) {
   expect_in(tool("prune " + scratch_.file("run") + " --keep_last 2"), 0, "removed checkpoint-1");
   EXPECT_FALSE(std::filesystem::exists(path("1")));
   expect_in(tool("prune " + scratch_.file("run")), 2, "--keep_last N is missing");
+}
+
+TEST_F(CkptTool, ImportsFromDeepSpeed) {
+  const std::string data = TESSERA_TEST_DATA "/deepspeed/";
+  const std::string source = "import " + data + "zero2 --output " + scratch_.file("run");
+  const auto asked = tool(source);
+  for (const std::string flag : {"--model_config", "--dataset", "--input_size", "--epochs"}) {
+    expect_in(asked, 2, "\n  " + flag);
+  }
+  EXPECT_EQ(asked.output.find("--train_batch_size"), std::string::npos) << asked.output;
+  const std::string words = source + " --model_config " + data + "model.json --input_size 28 --epochs 12 ";
+  expect_in(tool(words + "--dataset imagefolder"), 2, "--dataset_size");
+  expect_in(tool(words + "--dataset cifar100"), 2, "--dataset cifar100 has 100 classes, and the weights are for 10");
+  expect_in(tool(words + "--dataset cifra10"), 2, "cifar10");
+  expect_in(tool(words + "--dataset cifar10 --lr 1 --blr 1"), 2, "--lr and --blr say the same thing");
+  expect_in(tool(words + "--dataset cifar10 --dataset_size 8"), 0, "epoch 3 and 0 of its 1 steps");
+  expect_in(tool(words + "--dataset cifar10"), 2, "is there already; give another --name");
+  const auto second = json::parse(tool(words + "--dataset cifar10 --name second --json --quiet").output);
+  EXPECT_EQ(second["global_step"], 3);
+  EXPECT_EQ(second["step_in_epoch"], 3);
+  EXPECT_TRUE(second["optimizer_state"]);
+  const auto inspected = json::parse(tool("inspect " + path("second") + " --json").output);
+  EXPECT_EQ(inspected["run"]["effective_batch"], 8);
+  EXPECT_EQ(inspected["run"]["steps_per_epoch"], 50000 / 8);
+  EXPECT_EQ(inspected["run"]["peak_lr"], 0.01);
+  expect_in(tool("diff " + path("imported") + " " + path("second")), 0, "64 tensors are the same, 0 differ");
+}
+
+TEST_F(CkptTool, ImportsWeights) {
+  const std::string data = TESSERA_TEST_DATA "/deepspeed/";
+  const std::string words = "import " + data + "ddp.pth --output " + scratch_.file("run");
+  expect_in(tool(words), 2, "--model_config");
+  expect_in(tool(words + " --model_config " + data + "model.json"), 0, "weights alone, widened to fp32");
+  const auto inspected = json::parse(tool("inspect " + path("imported") + " --json").output);
+  EXPECT_EQ(inspected["run"]["global_step"], 0);
+  EXPECT_EQ(inspected["run"]["dataset"], "cifar10");
+  // What we wrote ourselves says of its run all that there is to know, but for how long it is to go on.
+  tool("consolidate " + path("imported") + " --output " + scratch_.file("m/model.safetensors"));
+  const std::string again =
+      "import " + scratch_.file("m/model.safetensors") + " --name again --output " + scratch_.file("run");
+  expect_in(tool(again), 2, "--epochs");
+  expect_in(tool(again + " --epochs 20"), 0, "go on with: tessera finetune");
+  expect_in(tool("diff " + path("imported") + " " + path("again")), 0, "48 tensors are the same, 0 differ");
+  expect_in(tool("import " + data + "model.json --output x"), 2, "is no source of an import");
+  expect_in(tool("import " + data + "zero2"), 2, "--output RUN_DIR is missing");
 }
 
 }  // namespace
