@@ -143,22 +143,24 @@ struct Seconds {
 };
 
 void one_round(const Bench& bench, checkpoint::AsyncSaver& saver, int round, Seconds& seconds) {
-  const auto take = [&](std::vector<double>& into, const std::function<void()>& work) {
-    bench.remove();
-    const double taken = bench.seconds(work);
+  const auto keep = [round](std::vector<double>& into, double taken) {
     if (round > 0) {
       into.push_back(taken);
     }
   };
+  const auto take = [&](std::vector<double>& into, const std::function<void()>& work) {
+    bench.remove();
+    keep(into, bench.seconds(work));
+  };
   const std::vector<std::function<void()>> works{
       [&] { take(seconds.plain, [&] { bench.write_plain(/*reserves=*/false); }); },
       [&] { take(seconds.reserved, [&] { bench.write_plain(/*reserves=*/true); }); },
-      [&] { take(seconds.beside, [&] { seconds.blocked.push_back(bench.save_beside(saver)); }); },
+      [&] { take(seconds.beside, [&] { keep(seconds.blocked, bench.save_beside(saver)); }); },
       [&] {
         take(seconds.saved, [&] { bench.save(bench.state, bench.world); });
-        const double taken = bench.seconds(
-            [&] { checkpoint::restore(bench.directory + "/checkpoint-bench", bench.state, bench.world, {}); });
-        seconds.restored.push_back(taken);
+        keep(seconds.restored, bench.seconds([&] {
+          checkpoint::restore(bench.directory + "/checkpoint-bench", bench.state, bench.world, {});
+        }));
       }};
   for (std::size_t i = 0; i < works.size(); ++i) {
     works[round % 2 == 0 ? i : works.size() - 1 - i]();
