@@ -141,8 +141,13 @@ Settings output_settings(RunConfig& config) {
        Range::kNonNegative},
       {"save_every_minutes", "N", kForTraining, &output.save_every_minutes, "a checkpoint every N minutes; 0: off",
        Range::kNonNegative},
+      {"async_save", "true|false", kForTraining, &output.async_save,
+       "write checkpoints beside the training, from a copy of each rank's part of the state in host memory; false: "
+       "training waits for each, and no copy is made"},
       {"keep_last", "N", kForTraining, &output.keep_last, "keep only the N newest checkpoints; 0: all",
        Range::kNonNegative},
+      {"keep_best", "", kForTraining, &output.keep_best,
+       "save checkpoint-best whenever the test accuracy is the best so far; it is not counted by --keep_last"},
       {"resume", "auto|CKPT", kForTraining, &output.resume,
        "go on from a checkpoint: auto takes the newest whole one in --output_dir, if there is any"},
       {"eval", "", kForTraining, &config.eval_only, "evaluate the checkpoint of --resume, and train nothing"},

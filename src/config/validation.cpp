@@ -116,7 +116,8 @@ void settle_resume(const Checked& checked) {
 
 void check_output(const Checked& checked) {
   const OutputConfig& output = checked.command.run.output;
-  for (const std::string_view name : {"save_every_epochs", "save_every_steps", "save_every_minutes", "keep_last"}) {
+  for (const std::string_view name :
+       {"save_every_epochs", "save_every_steps", "save_every_minutes", "async_save", "keep_last", "keep_best"}) {
     if (checked.given(name) && output.output_dir.empty()) {
       checked.problems.add("--{} has no effect without --output_dir, where checkpoints go", name);
     }

@@ -64,8 +64,11 @@ std::string set(std::string& into, std::string_view text) {
   into = text;
   return {};
 }
-std::string set(bool& into, std::string_view /*text*/) {
-  into = true;
+std::string set(bool& into, std::string_view text) {
+  if (!text.empty() && text != "true" && text != "false") {
+    return must_be("true or false", text);
+  }
+  into = text != "false";
   return {};
 }
 std::string set(double& into, std::string_view text) {

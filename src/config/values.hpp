@@ -21,7 +21,7 @@ using Field = std::variant<bool*, int*, std::int64_t*, std::uint64_t*, double*, 
 using Scalar = std::variant<std::monostate, bool, std::int64_t, double, std::string>;
 
 /// Sets the field from the text of a flag. Returns what is wrong with the text ("must be a whole number, not 'x'"), or
-/// nothing; then the field is as it was. A bool field is a switch: any text turns it on.
+/// nothing; then the field is as it was. Of a bool field no text, as of a switch, is true.
 std::string assign_text(const Field& field, std::string_view text);
 
 /// The same from a value of a JSON file. Whole numbers may be written as 2e8.

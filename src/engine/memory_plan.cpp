@@ -40,15 +40,18 @@ std::vector<MemoryItem> gradient_items(const PlannedRun& run, const ShardLayout&
           {"wire ring", casts ? ring * bytes_of(options.wire) : 0, "cast buckets"}};
 }
 
-}  // namespace
-
-std::int64_t MemoryPlan::total() const {
+std::int64_t sum_of(const std::vector<MemoryItem>& items) {
   std::int64_t sum = 0;
   for (const MemoryItem& item : items) {
     sum += item.bytes;
   }
   return sum;
 }
+
+}  // namespace
+
+std::int64_t MemoryPlan::total() const { return sum_of(items); }
+std::int64_t MemoryPlan::host_total() const { return sum_of(host_items); }
 
 MemoryPlan plan_memory(const PlannedRun& run) {
   const EngineOptions& options = run.options;
@@ -78,6 +81,11 @@ MemoryPlan plan_memory(const PlannedRun& run) {
   plan.items.push_back({"images", 2 * run.batch_size * image_elements * element, "this micro-batch and its patches"});
   if (!options.device.is_cpu()) {
     plan.items.push_back({"workspace", kGpuWorkspaceBytes, "of the matrix library"});
+  }
+  if (run.snapshots) {
+    // At every stage a rank saves its own shard.
+    plan.host_items.push_back({"snapshot", whole / run.world * (element + 4 * fp32_copies),
+                               "of this rank's shard, from which checkpoints are written"});
   }
   return plan;
 }

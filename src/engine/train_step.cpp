@@ -37,7 +37,12 @@ StepStats train_step(const model::Qwen3Classifier& model, Engine& engine, const 
     const at::Tensor measured = measure(entropy.loss_B, ops.count_top_k(logits_BC, batch.labels_B).top1);
     metrics = metrics.defined() ? metrics.add_(measured) : measured;
   }
-  const StepOutcome outcome = engine.finish_step(lr, metrics, [&mark] { mark("norm"); });
+  const StepOutcome outcome = engine.finish_step(lr, metrics, [&] {
+    mark("norm");
+    if (options.before_update) {
+      options.before_update();
+    }
+  });
   mark("update");
   const double images = outcome.metrics[2];
   return {outcome.metrics[0] / images, 100 * outcome.metrics[1] / images, outcome.grad_norm, outcome.skipped,

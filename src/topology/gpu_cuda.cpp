@@ -1,4 +1,6 @@
 #include "tessera/core/error.hpp"
+#include "tessera/core/units.hpp"
+#include "tessera/topology/pinned_memory.hpp"
 #include "topology/gpu.hpp"
 
 #include <cuda_runtime_api.h>
@@ -38,6 +40,17 @@ void make_current(const Gpu& gpu) {
   if (const cudaError_t status = cudaSetDevice(gpu.index); status != cudaSuccess) {
     core::fail("topology", "GPU {} ({}) cannot be used: {}", gpu.index, gpu.name, cudaGetErrorString(status));
   }
+}
+
+std::shared_ptr<std::byte> pinned_memory(std::size_t bytes) {
+  void* memory = nullptr;
+  // Portable: pinned for every device, whichever is current where it is used.
+  if (const cudaError_t status = cudaHostAlloc(&memory, bytes, cudaHostAllocPortable); status != cudaSuccess) {
+    cudaGetLastError();
+    core::fail("topology", "{} of pinned host memory: {}", core::format_bytes(static_cast<double>(bytes)),
+               cudaGetErrorString(status));
+  }
+  return {static_cast<std::byte*>(memory), [](std::byte* pinned) { cudaFreeHost(pinned); }};
 }
 
 }  // namespace tessera::topology

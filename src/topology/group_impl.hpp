@@ -15,11 +15,12 @@ class Group::Impl {
 
   MPI_Comm comm = MPI_COMM_NULL;  ///< null: a world of one without MPI
   bool owned = false;
+  bool patient = false;  ///< sleeps while it waits for other ranks, instead of keeping a core busy
   int rank = 0;
   int size = 1;
 };
 
 /// A group over `comm`, which it frees in the end.
-Group adopt_communicator(MPI_Comm comm);
+Group adopt_communicator(MPI_Comm comm, bool patient = false);
 
 }  // namespace tessera::topology

@@ -36,7 +36,8 @@ void print_plan(const config::Command& command) {
   const at::ScalarType compute = compute_type(config.runtime.dtype, on_gpu);
   const engine::EngineOptions options = engine_options(config, on_gpu ? c10::kCUDA : c10::kCPU, compute);
   const std::int64_t num_classes = planned_classes(config.data);
-  const engine::PlannedRun run = planned_run(config, num_classes, world, options);
+  engine::PlannedRun run = planned_run(config, num_classes, world, options);
+  run.snapshots = config.output.async_save;  // also of a run whose --output_dir is not chosen yet
   const engine::MemoryPlan plan = engine::plan_memory(run);
   const std::int64_t num_parameters = model::build_param_table(run.shape, run.geometry).num_elements();
   const double image_flops = 3 * model::forward_flops_per_image(run.shape, run.geometry);
@@ -51,6 +52,7 @@ void print_plan(const config::Command& command) {
                                    {"effective_batch", config.effective_batch(world)},
                                    {"bytes", nlohmann::ordered_json::object()},
                                    {"total_bytes", plan.total()},
+                                   {"host_bytes", plan.host_total()},
                                    {"step_flops_per_rank", step_flops},
                                    {"checkpoint_bytes", on_disk}};
     for (const engine::MemoryItem& item : plan.items) {
@@ -69,7 +71,7 @@ void print_plan(const config::Command& command) {
   if (command.plan.gpu_memory) {
     const auto memory = static_cast<double>(command.plan.gpu_memory->bytes);
     const bool fits = plan.total() <= command.plan.gpu_memory->bytes;
-    fmt::print("  {:<16}{:>12}  {}\n", "of", core::format_bytes(memory), fits ? "fits" : "does not fit");
+    fmt::print("  {:<16}{:>12}  {}\n", "GPU memory", core::format_bytes(memory), fits ? "fits" : "does not fit");
   }
   fmt::print("  {:.3g} TFLOP a step and rank ({:.3g} an image); {} a checkpoint\n", step_flops / 1e12,
              image_flops / 1e12, core::format_bytes(static_cast<double>(on_disk)));

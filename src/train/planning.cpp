@@ -13,18 +13,40 @@ engine::PlannedRun planned_run(const config::RunConfig& config, std::int64_t num
           config.data.batch_size,
           config.model.gradient_checkpointing,
           world,
-          options};
+          options,
+          config.output.async_save && !config.output.output_dir.empty() && !config.eval_only};
 }
 
 std::string to_table(const engine::MemoryPlan& plan) {
   std::string table;
+  const auto add = [&table](const std::string& name, std::int64_t bytes, const std::string& what) {
+    table += fmt::format("{}  {:<16}{:>12}  {}", table.empty() ? "" : "\n", name,
+                         core::format_bytes(static_cast<double>(bytes)), what);
+  };
   for (const engine::MemoryItem& item : plan.items) {
-    table +=
-        fmt::format("  {:<16}{:>12}  {}\n", item.name, core::format_bytes(static_cast<double>(item.bytes)), item.what);
+    add(item.name, item.bytes, item.what);
   }
-  table += fmt::format("  {:<16}{:>12}  per rank", "total", core::format_bytes(static_cast<double>(plan.total())));
+  add("total", plan.total(), "per rank");
+  for (const engine::MemoryItem& item : plan.host_items) {
+    add(item.name, item.bytes, item.what + "; host memory, besides");
+  }
   return table;
 }
+
+namespace {
+
+// The host's memory is shared by the ranks of a node, and on a CPU by the run itself.
+void require_host_memory(const engine::MemoryPlan& plan, const Platform& platform) {
+  const std::int64_t usable = usable_memory_bytes(c10::kCPU, platform.mesh.node.size());
+  const std::int64_t needed = plan.host_total() + (platform.device.is_cpu() ? plan.total() : 0);
+  core::require<core::UserError>(
+      plan.host_total() == 0 || needed <= usable, "train",
+      "the run needs {} of host memory on each rank by the plan, but {} is free:\n{}\n  --async_save false saves "
+      "without a copy of the state, while training waits; more ranks with --zero_stage 2 have smaller parts",
+      core::format_bytes(static_cast<double>(needed)), core::format_bytes(static_cast<double>(usable)), to_table(plan));
+}
+
+}  // namespace
 
 void require_memory(const engine::MemoryPlan& plan, const Platform& platform) {
   const std::int64_t usable = usable_memory_bytes(platform.device, platform.mesh.node.size());
@@ -34,6 +56,7 @@ void require_memory(const engine::MemoryPlan& plan, const Platform& platform) {
       "--gradient_checkpointing, a smaller --batch_size (with --accum_iter), or a smaller model",
       core::format_bytes(static_cast<double>(plan.total())), core::format_bytes(static_cast<double>(usable)),
       platform.device.is_cpu() ? "of host memory is" : "of GPU memory is", to_table(plan));
+  require_host_memory(plan, platform);
 }
 
 }  // namespace tessera::train

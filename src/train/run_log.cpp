@@ -8,12 +8,16 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tessera::train {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr std::string_view kEndOfSaves = "]}\n";  // and of a line of log.txt
 
 // JSON has no infinities; null is what readers expect in their place.
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
@@ -61,6 +65,7 @@ RunLog::RunLog(const config::OutputConfig& output, std::int64_t first_step, std:
   const std::filesystem::path directory = output.output_dir;
   drop_from(directory / "steps.jsonl", "step", first_step);
   drop_from(directory / "log.txt", "epoch", first_epoch);
+  epochs_path_ = (directory / "log.txt").string();
   steps_ = open(directory / "steps.jsonl");
   epochs_ = open(directory / "log.txt");
 }
@@ -112,7 +117,49 @@ void RunLog::epoch(const EpochRecord& record) {
                      {"mfu", record.mfu},
                      {"peak_bytes", record.peak_bytes},
                      {"skipped_steps", record.skipped_steps}};
-  epochs_ << line.dump() << '\n' << std::flush;
+  std::string text = line.dump();
+  text.pop_back();
+  epochs_ << text << ",\"saves\":[" << std::exchange(saves_, "") << kEndOfSaves << std::flush;
+}
+
+void RunLog::save(const SaveRecord& record) {
+  if (!epochs_.is_open()) {
+    return;
+  }
+  const double rate = record.seconds > 0 ? static_cast<double>(record.bytes) / record.seconds / 1e9 : 0;
+  const Json element = {{"name", record.name},
+                        {"step", record.step},
+                        {"async", record.async},
+                        {"bytes", record.bytes},
+                        {"stall_seconds", record.stall_seconds},
+                        {"waited_seconds", record.waited_seconds},
+                        {"snapshot_seconds", record.snapshot_seconds},
+                        {"write_seconds", record.write_seconds},
+                        {"seconds", record.seconds},
+                        {"gb_per_s", rate}};
+  saves_ += (saves_.empty() ? "" : ",") + element.dump();
+}
+
+// The list of saves stands last in a line, so that it can grow in place.
+void RunLog::finish(std::int64_t epoch) {
+  if (saves_.empty() || !epochs_.is_open()) {
+    return;
+  }
+  epochs_.close();
+  std::fstream file(epochs_path_, std::ios::in | std::ios::out | std::ios::binary);
+  std::string end(kEndOfSaves.size() + 1, '\0');
+  file.seekg(-static_cast<std::streamoff>(end.size()), std::ios::end);
+  file.read(end.data(), static_cast<std::streamsize>(end.size()));
+  const bool has_line = file.good() && end.ends_with(kEndOfSaves);
+  file.clear();
+  if (has_line) {
+    file.seekp(-static_cast<std::streamoff>(kEndOfSaves.size()), std::ios::end);
+    file << (end.front() == '[' ? "" : ",") << saves_ << kEndOfSaves;
+  } else {
+    file.seekp(0, std::ios::end);
+    file << "{\"epoch\":" << epoch << ",\"saves\":[" << saves_ << kEndOfSaves;
+  }
+  saves_.clear();
 }
 
 }  // namespace tessera::train

@@ -4,66 +4,263 @@
 #include "tessera/checkpoint/save.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/units.hpp"
+#include "tessera/topology/pinned_memory.hpp"
 
 #include <ATen/ops/from_blob.h>
+#include <c10/core/Event.h>
+#include <c10/core/StreamGuard.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <chrono>
+#include <functional>
+#include <utility>
 
 namespace tessera::train {
+namespace {
+
+// How long a rank that fails lets the save under way end: short enough for all ranks to end soon, long enough for most
+// of what is nearly done.
+constexpr std::chrono::seconds kGrace{5};
+
+at::Tensor bytes_at(void* memory, std::size_t bytes, c10::Device where) {
+  return at::from_blob(memory, {static_cast<std::int64_t>(bytes)}, at::TensorOptions().dtype(at::kByte).device(where));
+}
+
+void copy_to_host(void* host, const void* state, std::size_t bytes, c10::Device device) {
+  bytes_at(host, bytes, c10::kCPU).copy_(bytes_at(const_cast<void*>(state), bytes, device));
+}
+
+// A stream of its own, beside the computation and the collectives, and the point of the computation that it copies at.
+struct SideStream {
+  explicit SideStream(c10::Device device)
+      : impl(device.type()), stream(impl.getNewStream(device)), now(device.type()) {}
+
+  c10::impl::VirtualGuardImpl impl;
+  c10::Stream stream;
+  c10::Event now;
+};
+
+checkpoint::SnapshotMeans snapshot_means(c10::Device device) {
+  if (device.is_cpu()) {
+    return {};
+  }
+  const auto side = std::make_shared<SideStream>(device);
+  return {topology::pinned_memory,
+          [=] {
+            side->now.record(side->impl.getStream(device));
+            side->now.block(side->stream);
+          },
+          [=](void* host, const void* state, std::size_t bytes) {
+            const c10::StreamGuard beside(side->stream);
+            copy_to_host(host, state, bytes, device);
+          }};
+}
+
+// A failure that every rank has alike is told and lived with; any other is of this rank alone, and ends the run.
+void or_warn(const core::Log& log, const std::function<void()>& work) {
+  const auto warn = [&log](const std::exception& error) {
+    log.warn("the checkpoint was not saved, training goes on: {}", error.what());
+  };
+  try {
+    work();
+  } catch (const core::AgreedUserError& error) {
+    warn(error);
+  } catch (const core::AgreedError& error) {
+    warn(error);
+  }
+}
+
+}  // namespace
 
 checkpoint::MemoryCopier make_copier(c10::Device device) {
   if (device.is_cpu()) {
     return {};
   }
-  const auto bytes_at = [](void* memory, std::size_t bytes, c10::Device where) {
-    return at::from_blob(memory, {static_cast<std::int64_t>(bytes)},
-                         at::TensorOptions().dtype(at::kByte).device(where));
-  };
-  return {[=](void* host, const void* state, std::size_t bytes) {
-            bytes_at(host, bytes, c10::kCPU).copy_(bytes_at(const_cast<void*>(state), bytes, device));
-          },
+  return {[=](void* host, const void* state, std::size_t bytes) { copy_to_host(host, state, bytes, device); },
           [=](void* state, const void* host, std::size_t bytes) {
             bytes_at(state, bytes, device).copy_(bytes_at(const_cast<void*>(host), bytes, c10::kCPU));
           }};
 }
 
-void Saver::save(const std::string& name, const engine::Engine& engine, const state::RunState& run) const {
-  try {
-    save_last(name, engine, run);
-  } catch (const core::AgreedUserError& error) {
-    log_.warn("the checkpoint was not saved, training goes on: {}", error.what());
-  } catch (const core::AgreedError& error) {
-    log_.warn("the checkpoint was not saved, training goes on: {}", error.what());
-  }
-}
+// One call of save(). The thread writes what came of it, which is read after its end.
+struct Saver::Job {
+  checkpoint::SaveRequest request;  // but for name and group
+  std::vector<std::string> names;
+  std::int64_t keep_last = 0;
 
-void Saver::save_last(const std::string& name, const engine::Engine& engine, const state::RunState& run) const {
-  if (config_.output_dir.empty()) {
-    return;
-  }
-  checkpoint::SaveRequest request;
-  request.run_dir = config_.output_dir;
-  request.name = name;
-  request.state = engine.state_to_save();
-  request.run = run;
-  request.group = platform_.mesh.world;
-  request.copier = make_copier(platform_.device);
-  const checkpoint::SaveResult result = checkpoint::save(request);
-  log_.info("saved {} ({}) in {:.1f} s", result.path, core::format_bytes(static_cast<double>(result.bytes)),
-            result.seconds);
-  prune();
-}
+  double waited_seconds = 0;  // for the save before
+  double stall_seconds = 0;
+  double snapshot_seconds = 0;
 
-void Saver::prune() const {
-  if (config_.keep_last == 0) {
-    return;
-  }
-  platform_.mesh.world.agree([this] {
-    if (platform_.is_first()) {
-      const checkpoint::PruneRequest request{config_.keep_last, {"checkpoint-final", "checkpoint-best"}, false};
-      for (const std::string& name : checkpoint::prune(config_.output_dir, request)) {
-        log_.info("removed {}: --keep_last {}", name, config_.keep_last);
-      }
+  std::vector<checkpoint::SaveResult> results;
+  std::vector<std::string> removed;
+  std::string prune_problem;
+
+  // Collective over `group`.
+  void write(const topology::Group& group) {
+    request.group = group;
+    for (const std::string& name : names) {
+      request.name = name;
+      results.push_back(checkpoint::save(request));
     }
-  });
+    if (keep_last > 0) {
+      prune();
+    }
+  }
+
+  // What cannot be removed is no reason to say that nothing was saved.
+  void prune() {
+    try {
+      request.group.agree([this] {
+        if (request.group.rank() == 0) {
+          removed = checkpoint::prune(request.run_dir, {keep_last, {"checkpoint-final", "checkpoint-best"}, false});
+        }
+      });
+    } catch (const core::AgreedUserError& error) {
+      prune_problem = error.what();
+    } catch (const core::AgreedError& error) {
+      prune_problem = error.what();
+    }
+  }
+};
+
+Saver::Saver(const SaverParts& parts) : parts_(parts), saved_step_(parts.saved_step) {
+  if (!parts.config.output_dir.empty() && parts.config.async_save) {
+    async_ = std::make_unique<checkpoint::AsyncSaver>(parts.platform.mesh.world, parts.engine.state_to_save(),
+                                                      snapshot_means(parts.platform.device));
+  }
+}
+
+Saver::~Saver() = default;
+
+void Saver::save(std::vector<std::string> names, const state::RunState& run) {
+  or_warn(parts_.log, [&] { begin(std::move(names), run); });
+}
+
+void Saver::save_last(std::vector<std::string> names, const state::RunState& run) {
+  begin(std::move(names), run);
+  take();
+}
+
+void Saver::begin(std::vector<std::string> names, const state::RunState& run) {
+  if (parts_.config.output_dir.empty()) {
+    return;
+  }
+  const auto job = std::make_shared<Job>();
+  job->request.run_dir = parts_.config.output_dir;
+  job->request.run = run;
+  job->names = std::move(names);
+  job->keep_last = parts_.config.keep_last;
+  if (async_) {
+    start_thread(job);
+  } else {
+    save_in_place(job);
+  }
+}
+
+void Saver::start_thread(const std::shared_ptr<Job>& job) {
+  if (under_way_ && !async_->is_done()) {
+    parts_.log.warn("checkpoint-{} is due while checkpoint-{} is still being written: training waits; save less often",
+                    job->names.back(), under_way_->names.back());
+  }
+  const Stopwatch waiting;
+  settle();
+  job->waited_seconds = waiting.seconds();
+  const Stopwatch starting;
+  async_->start(parts_.engine.state_to_save(),
+                [job](const state::StateDescription& copy, const topology::Group& group) {
+                  job->request.state = copy;
+                  job->write(group);
+                });
+  under_way_ = job;
+  job->stall_seconds = starting.seconds();
+}
+
+void Saver::save_in_place(const std::shared_ptr<Job>& job) {
+  const Stopwatch watch;
+  job->request.state = parts_.engine.state_to_save();
+  job->request.copier = make_copier(parts_.platform.device);
+  try {
+    job->write(parts_.platform.mesh.world);
+  } catch (...) {
+    tell(*job);
+    throw;
+  }
+  job->stall_seconds = watch.seconds();
+  tell(*job);
+}
+
+void Saver::before_update() {
+  if (under_way_) {
+    const Stopwatch watch;
+    async_->wait_for_snapshot();
+    under_way_->stall_seconds += watch.seconds();
+  }
+}
+
+void Saver::after_step() {
+  if (under_way_ && async_->is_done()) {
+    settle();
+  }
+}
+
+void Saver::settle() {
+  or_warn(parts_.log, [this] { take(); });
+}
+
+// Takes what the save under way has come to.
+void Saver::take() {
+  if (!under_way_) {
+    return;
+  }
+  const std::shared_ptr<Job> job = std::exchange(under_way_, nullptr);
+  try {
+    async_->wait();
+  } catch (...) {
+    tell(*job);  // of several names the first may have been saved
+    throw;
+  }
+  job->snapshot_seconds = async_->snapshot_seconds();
+  tell(*job);
+}
+
+void Saver::abandon() noexcept {
+  // A rank alone ends in order, and so the destructor waits.
+  if (async_ && parts_.platform.world() > 1) {
+    async_->abandon(kGrace);
+    under_way_ = nullptr;
+  }
+}
+
+void Saver::tell(const Job& job) {
+  SaveRecord record;
+  record.step = job.request.run.global_step;
+  record.async = async_ != nullptr;
+  record.stall_seconds = job.stall_seconds;
+  record.waited_seconds = job.waited_seconds;
+  record.snapshot_seconds = job.snapshot_seconds;
+  for (const checkpoint::SaveResult& result : job.results) {
+    saved_step_ = record.step;
+    record.name = result.path.substr(result.path.rfind('/') + 1);
+    record.bytes = result.bytes;
+    record.write_seconds = result.write_seconds;
+    record.seconds = result.seconds;
+    parts_.run_log.save(record);
+    parts_.log.info("saved {} ({}) in {:.1f} s; training stood still for {:.3f} s", result.path,
+                    core::format_bytes(static_cast<double>(result.bytes)), result.seconds,
+                    record.waited_seconds + record.stall_seconds);
+    if (!result.warning.empty()) {
+      parts_.log.warn("{}", result.warning);
+    }
+    // The names after the first are written from the same copy.
+    record.stall_seconds = record.waited_seconds = record.snapshot_seconds = 0;
+  }
+  for (const std::string& name : job.removed) {
+    parts_.log.info("removed {}: --keep_last {}", name, job.keep_last);
+  }
+  if (!job.prune_problem.empty()) {
+    parts_.log.warn("old checkpoints stay: {}", job.prune_problem);
+  }
 }
 
 }  // namespace tessera::train

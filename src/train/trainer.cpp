@@ -9,6 +9,11 @@
 #include <utility>
 
 namespace tessera::train {
+namespace {
+
+constexpr const char* kBest = "best";
+
+}  // namespace
 
 data::LoaderSpec loader_spec(const config::RunConfig& config, const Platform& platform) {
   data::LoaderSpec spec;
@@ -32,8 +37,8 @@ Trainer::Trainer(const TrainerParts& parts, const state::RunState& run)
       peak_(peak_rate(parts.platform.device, parts.platform.compute, parts.platform.mesh.device.gpu.name)),
       run_log_(parts.platform.is_first() ? RunLog(parts.config.output, run.global_step, run.epoch) : RunLog()),
       progress_(parts.log, parts.config.runtime.steps_per_print),
-      saver_(parts.config.output, parts.platform, parts.log),
-      saved_step_(run.global_step > 0 ? run.global_step : -1) {
+      saver_({parts.config.output, parts.platform, parts.log, parts.engine, run_log_,
+              run.global_step > 0 ? run.global_step : -1}) {
   if (parts.config.optimizer.max_steps > 0) {
     last_step_ = std::min(last_step_, parts.config.optimizer.max_steps);
   }
@@ -43,6 +48,19 @@ Trainer::Trainer(const TrainerParts& parts, const state::RunState& run)
 bool Trainer::is_over() const { return run_.global_step >= last_step_; }
 
 void Trainer::run() {
+  try {
+    train();
+  } catch (const core::AgreedError&) {
+    throw;  // every rank is here, and a save under way ends as the trainer goes
+  } catch (const core::AgreedUserError&) {
+    throw;
+  } catch (...) {
+    saver_.abandon();
+    throw;
+  }
+}
+
+void Trainer::train() {
   data::Loader loader =
       data::make_training_loader(parts_.train_set, *parts_.platform.ops, loader_spec(parts_.config, parts_.platform),
                                  {run_.epoch, run_.step_in_epoch});
@@ -52,11 +70,18 @@ void Trainer::run() {
       finish_epoch();
     }
   }
-  if (saved_step_ != run_.global_step) {
-    saver_.save_last(run_.global_step == run_.total_steps ? "final" : fmt::format("step-{}", run_.global_step),
-                     parts_.engine, run_);
-  }
+  save_at_the_end();
+  run_log_.finish(run_.epoch);
   parts_.log.info("done: {} steps", run_.global_step);
+}
+
+void Trainer::save_at_the_end() {
+  saver_.settle();  // what is under way may be this state
+  if (saver_.saved_step() == run_.global_step && !best_is_due_) {
+    return;
+  }
+  const std::string last = run_.global_step == run_.total_steps ? "final" : fmt::format("step-{}", run_.global_step);
+  saver_.save_last(best_is_due_ ? std::vector<std::string>{kBest, last} : std::vector<std::string>{last}, run_);
 }
 
 void Trainer::train_epoch(data::Loader& loader) {
@@ -65,6 +90,7 @@ void Trainer::train_epoch(data::Loader& loader) {
     const double lr = schedule_.lr(run_.global_step);
     const engine::StepStats stats = one_step(loader, lr);
     record(stats, lr, watch.seconds());
+    saver_.after_step();
     save_if_due();
   }
 }
@@ -75,9 +101,9 @@ engine::StepStats Trainer::one_step(data::Loader& loader, double lr) {
     core::require(batch.has_value(), "train", "the loader ended in the middle of training");
     return {std::move(batch->images_B3SS), std::move(batch->labels_B)};
   };
-  const config::RunConfig& config = parts_.config;
-  return engine::train_step(parts_.model, parts_.engine, *parts_.platform.ops,
-                            {config.data.accum_iter, config.optimizer.smoothing}, lr, next);
+  engine::StepOptions options{parts_.config.data.accum_iter, parts_.config.optimizer.smoothing};
+  options.before_update = [this] { saver_.before_update(); };
+  return engine::train_step(parts_.model, parts_.engine, *parts_.platform.ops, options, lr, next);
 }
 
 void Trainer::record(const engine::StepStats& stats, double lr, double seconds) {
@@ -118,19 +144,19 @@ void Trainer::save_if_due() {
   }
   // The end of an epoch is saved after its evaluation, under the epoch's name where that is due.
   if (due && run_.step_in_epoch < run_.steps_per_epoch && !is_over()) {
-    save(fmt::format("step-{}", run_.global_step));
+    save({fmt::format("step-{}", run_.global_step)});
   }
 }
 
-void Trainer::save(const std::string& name) {
-  saver_.save(name, parts_.engine, run_);
-  saved_step_ = run_.global_step;
+void Trainer::save(std::vector<std::string> names) {
+  saver_.save(std::move(names), run_);
   since_save_.restart();
 }
 
 void Trainer::finish_epoch() {
   const Evaluation test = evaluate_dataset(parts_.model, parts_.engine.weights(), parts_.test_set,
                                            loader_spec(parts_.config, parts_.platform), parts_.platform);
+  const bool improved = test.acc1 > run_.best_accuracy;
   run_.best_accuracy = std::max(run_.best_accuracy, test.acc1);
   const auto steps = static_cast<double>(run_.steps_per_epoch);
   const std::int64_t images = run_.steps_per_epoch * run_.effective_batch;
@@ -160,10 +186,25 @@ void Trainer::finish_epoch() {
   run_.epoch_accuracy_sum = 0;
   run_.epoch_lr_sum = 0;
   run_.epoch_seconds = 0;
-  const std::int64_t every = parts_.config.output.save_every_epochs;
-  if (every > 0 && run_.epoch % every == 0 && run_.global_step < run_.total_steps) {
-    save(fmt::format("{}", run_.epoch));
+  save_after_epoch(improved);
+}
+
+void Trainer::save_after_epoch(bool improved) {
+  const config::OutputConfig& output = parts_.config.output;
+  const bool best = output.keep_best && improved;
+  const bool due =
+      output.save_every_epochs > 0 && run_.epoch % output.save_every_epochs == 0 && run_.global_step < run_.total_steps;
+  std::vector<std::string> names;
+  if (best && (due || !is_over())) {
+    names.emplace_back(kBest);
   }
+  if (due) {
+    names.push_back(fmt::format("{}", run_.epoch));  // last, so that `latest` names it
+  }
+  if (!names.empty()) {
+    save(std::move(names));
+  }
+  best_is_due_ = best && !due && is_over();
 }
 
 double Trainer::tokens_per_second(std::int64_t images, double seconds) const {

@@ -16,6 +16,9 @@
 #include "train/run_log.hpp"
 #include "train/saver.hpp"
 
+#include <string>
+#include <vector>
+
 namespace tessera::train {
 
 /// What a trainer works with. All of it outlives the trainer.
@@ -37,13 +40,16 @@ class Trainer {
   void run();
 
  private:
+  void train();
   // Steps from where the epoch stands to its end, or to --max_steps.
   void train_epoch(data::Loader& loader);
   engine::StepStats one_step(data::Loader& loader, double lr);
   void record(const engine::StepStats& stats, double lr, double seconds);
   void save_if_due();
-  void save(const std::string& name);
+  void save_at_the_end();
   void finish_epoch();
+  void save_after_epoch(bool improved);
+  void save(std::vector<std::string> names);
   [[nodiscard]] bool is_over() const;
   [[nodiscard]] double tokens_per_second(std::int64_t images, double seconds) const;
   [[nodiscard]] double mfu(std::int64_t images, double seconds) const;
@@ -57,7 +63,7 @@ class Trainer {
   Progress progress_;
   Saver saver_;
   Stopwatch since_save_;
-  std::int64_t saved_step_;  // of the newest checkpoint; -1: none
+  bool best_is_due_ = false;  // the last epoch was the best
 };
 
 /// How the loader feeds this run.

@@ -16,10 +16,10 @@ constexpr int kRanks = 2;
 constexpr int kNever = 1000000;
 
 // mpirun ends the other ranks at once instead of giving them a second.
-test::CommandResult run_worker(const std::string& run_dir, int victim, int step) {
+test::CommandResult run_worker(const std::string& run_dir, int victim, int step, const std::string& way) {
   return test::run_command(TESSERA_MPIEXEC " --mca odls_base_sigkill_timeout 0 --oversubscribe -n " +
                            std::to_string(kRanks) + " " TESSERA_KILL_WORKER " " + run_dir + " " +
-                           std::to_string(victim) + " " + std::to_string(step));
+                           std::to_string(victim) + " " + std::to_string(step) + " " + way);
 }
 
 int num_steps(const std::string& output, int rank) {
@@ -44,9 +44,11 @@ void expect_whole(const std::string& run_dir, const std::string& when) {
   }
 }
 
-TEST(Kill, OfAnyRankAtAnyStepLeavesAWholeCheckpoint) {
+class Kill : public testing::TestWithParam<const char*> {};
+
+TEST_P(Kill, OfAnyRankAtAnyStepLeavesAWholeCheckpoint) {
   const test::ScratchDirectory first;
-  const auto whole = run_worker(first.path(), 0, kNever);
+  const auto whole = run_worker(first.path(), 0, kNever, GetParam());
   ASSERT_EQ(whole.status, 0) << whole.output;
   EXPECT_EQ(find_latest(first.path()), first.file("checkpoint-2"));
   for (int victim = 0; victim < kRanks; ++victim) {
@@ -55,12 +57,15 @@ TEST(Kill, OfAnyRankAtAnyStepLeavesAWholeCheckpoint) {
     // Writes of state.h5 are many and alike: after the first few, every fourth.
     for (int step = 0; step<steps; step += step> 8 && step + 16 < steps ? 4 : 1) {
       const test::ScratchDirectory scratch;
-      const auto killed = run_worker(scratch.path(), victim, step);
+      const auto killed = run_worker(scratch.path(), victim, step, GetParam());
       EXPECT_NE(killed.status, 0) << "rank " << victim << ", step " << step;
       expect_whole(scratch.path(), "rank " + std::to_string(victim) + " killed before step " + std::to_string(step));
     }
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Saves, Kill, testing::Values("plain", "async"),
+                         [](const auto& instance) { return std::string(instance.param); });
 
 }  // namespace
 }  // namespace tessera::checkpoint

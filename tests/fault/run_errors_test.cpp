@@ -118,6 +118,27 @@ TEST_F(RunErrors, AKilledRankEndsTheRun) {
   EXPECT_NE(result.status, 0);
 }
 
+// With a checkpoint under way most of the time.
+TEST_F(RunErrors, AKilledRankLeavesAWholeCheckpoint) {
+  const std::string output = scratch_.file("out");
+  CommandResult result;
+  std::thread runner([&] {
+    result =
+        finetune(2, data(), output, "--zero_stage 2 --epochs 5000 --batch_size 20 --save_every_steps 1 --keep_last 2");
+  });
+  while (!std::filesystem::exists(output + "/checkpoint-step-12")) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  run_command("pkill -9 -n -f 'tessera finetun[e].*" + output + "'");
+  runner.join();
+  EXPECT_NE(result.status, 0);
+  const CommandResult resumed = finetune(
+      2, data(), output, "--zero_stage 2 --epochs 5000 --max_steps 30 --batch_size 20 --keep_last 2 --resume auto");
+  ASSERT_EQ(resumed.status, 0) << resumed.output;
+  EXPECT_NE(resumed.output.find("resumed from " + output + "/checkpoint-step-1"), std::string::npos) << resumed.output;
+  EXPECT_EQ(tessera_ckpt("verify " + output + "/checkpoint-step-30").status, 0);
+}
+
 // The second rank's last image is damaged: it fails in mid-training, names itself, and takes the other with it.
 TEST_F(RunErrors, AFailingRankNamesItself) {
   const std::string folder = scratch_.file("images");
@@ -135,7 +156,8 @@ TEST_F(RunErrors, AFailingRankNamesItself) {
   const CommandResult result = run_command(
       "timeout 60 " + std::string(TESSERA_MPIEXEC) + " --oversubscribe -n 2 " + TESSERA_BIN +
       " finetune --device cpu --dataset imagefolder --data_path " + folder + " --model_config " + data() +
-      "/model.json --random_init --input_size 28 --patch_size 7 --batch_size 5 --epochs 5000 --num_workers 1");
+      "/model.json --random_init --input_size 28 --patch_size 7 --batch_size 5 --epochs 5000 --num_workers 1 " +
+      "--save_every_steps 1 --output_dir " + scratch_.file("out"));
   EXPECT_LT(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), 20.0);
   EXPECT_EQ(result.status, 1) << result.output;
   EXPECT_NE(result.output.find("[rank "), std::string::npos) << result.output;

@@ -2,6 +2,7 @@
 #include "support/mpi_world.hpp"
 #include "support/sample_state.hpp"
 #include "support/scratch.hpp"
+#include "tessera/checkpoint/async_saver.hpp"
 #include "tessera/checkpoint/reader.hpp"
 #include "tessera/checkpoint/restore.hpp"
 #include "tessera/checkpoint/run_directory.hpp"
@@ -174,6 +175,75 @@ TEST(Failure, OfOneRankEndsTheSaveOnAll) {
     EXPECT_EQ(test::list_directory(scratch.file("run")),
               (std::vector<std::string>{"checkpoint-from-" + std::to_string(world().size()), "latest"}));
     EXPECT_EQ(find_latest(scratch.file("run")), before);
+  }
+}
+
+// The threads of all ranks save while the ranks themselves compute and communicate.
+TEST(Async, LeavesTheFilesOfAPlainSaveWhileTheRanksGoOn) {
+  const SharedScratch scratch;
+  SampleState state(world().rank(), world().size(), {});
+  const auto request_of = [&](const std::string& run, const state::StateDescription& what, const topology::Group& on) {
+    SaveRequest request;
+    request.run_dir = scratch.file(run);
+    request.name = "1";
+    request.state = what;
+    request.run = test::sample_run(1);
+    request.group = on;
+    request.created = "2026-01-31T12:00:00Z";
+    return request;
+  };
+  save(request_of("plain", state.description(), world()));
+  AsyncSaver saver(world(), state.description(), {});
+  for (int round = 0; round < 3; ++round) {
+    state.fill();
+    saver.start(state.description(), [&](const state::StateDescription& copy, const topology::Group& group) {
+      save(request_of("async", copy, group));
+    });
+    saver.wait_for_snapshot();
+    state.clear();
+    for (int step = 0; step < 300; ++step) {
+      std::vector<double> values(100, step);
+      world().sum(values);
+      ASSERT_EQ(values[99], step * world().size());
+    }
+    saver.wait();
+    world().barrier();
+    for (const std::string file : {"/checkpoint-1/state.h5", "/checkpoint-1/manifest.json"}) {
+      EXPECT_TRUE(test::read_file(scratch.file("plain" + file)) == test::read_file(scratch.file("async" + file)))
+          << file;
+    }
+    world().barrier();
+  }
+}
+
+TEST(Async, AFailureOfOneRankReachesAllThatWait) {
+  const SharedScratch scratch;
+  const SampleState state(world().rank(), world().size(), {});
+  const int last = world().size() - 1;
+  for (const std::string failing : {"copy", "write"}) {
+    const bool fails_here = world().rank() == last;
+    SnapshotMeans means;
+    means.to_host = [&](void* host, const void* from, std::size_t bytes) {
+      core::require(!fails_here || failing != "copy", "test", "rank {} is on fire", last);
+      std::memcpy(host, from, bytes);
+    };
+    AsyncSaver saver(world(), state.description(), means);
+    saver.start(state.description(), [&](const state::StateDescription& copy, const topology::Group& group) {
+      SaveRequest request;
+      request.run_dir = scratch.file("run");
+      request.name = "1";
+      request.state = copy;
+      request.run = test::sample_run(1);
+      request.group = group;
+      request.files = io::FileSystem([&](std::string_view step, const std::string& /*path*/) {
+        core::require(!fails_here || step != failing, "test", "rank {} is on fire", last);
+      });
+      save(request);
+    });
+    EXPECT_EQ(test::message_of<core::AgreedError>([&] { saver.wait(); }),
+              "[test] rank " + std::to_string(last) + " is on fire");
+    world().barrier();
+    EXPECT_FALSE(find_latest(scratch.file("run")).has_value());
   }
 }
 

@@ -5,7 +5,10 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <functional>
 #include <numeric>
+#include <string>
+#include <thread>
 #include <vector>
 
 namespace tessera::topology {
@@ -55,6 +58,40 @@ TEST(Group, GathersTextsOfDifferentLengths) {
   for (std::size_t rank = 0; rank < texts.size(); ++rank) {
     EXPECT_EQ(texts[rank], std::string(rank, 'r'));
   }
+}
+
+// Two threads of every rank, each with its own communicator: neither meets the other's messages, whatever the order.
+TEST(Group, ADuplicateServesAnotherThread) {
+  const Group copy = world().duplicate();
+  EXPECT_EQ(copy.rank(), world().rank());
+  EXPECT_EQ(copy.size(), world().size());
+  constexpr int kRounds = 200;
+  const auto work = [](const Group& group, double weight) {
+    for (int round = 0; round < kRounds; ++round) {
+      std::array<double, 1> value{weight * round};
+      group.sum(value);
+      EXPECT_EQ(value[0], weight * round * group.size());
+      const std::string text = std::to_string(weight) + "/" + std::to_string(round);
+      EXPECT_EQ(group.broadcast(group.rank() == 0 ? text : "", 0), text);
+      EXPECT_EQ(group.gather(text), std::vector<std::string>(static_cast<std::size_t>(group.size()), text));
+      group.barrier();
+    }
+  };
+  std::thread other([&] { work(copy, 3); });
+  work(world(), 5);
+  other.join();
+  const auto message = [](const std::function<void()>& throws) {
+    try {
+      throws();
+    } catch (const core::AgreedError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(message([&] {
+              copy.agree([&] { core::require(copy.rank() + 1 < copy.size(), "test", "the last rank failed"); });
+            }),
+            "[test] the last rank failed");
 }
 
 TEST(Group, SplitsByColor) {

@@ -58,7 +58,9 @@ const std::map<std::string, Example>& examples() {
       {"save_every_epochs", {10, "1", 1}},
       {"save_every_steps", {0, "50", 50}},
       {"save_every_minutes", {0.0, "2.5", 2.5}},
+      {"async_save", {true, "false", false}},
       {"keep_last", {0, "3", 3}},
+      {"keep_best", {false, "", true}},
       {"resume", {"", "CKPT", "CKPT"}},
       {"eval", {false, "", true}},
   };
@@ -92,7 +94,9 @@ TEST_F(Flags, EachHasItsDefaultAndIsRead) {
       {"save_every_epochs", {"--output_dir", "out"}},
       {"save_every_steps", {"--output_dir", "out"}},
       {"save_every_minutes", {"--output_dir", "out"}},
+      {"async_save", {"--output_dir", "out"}},
       {"keep_last", {"--output_dir", "out"}},
+      {"keep_best", {"--output_dir", "out"}},
   };
   for (const auto& [name, example] : examples()) {
     EXPECT_EQ(defaults[name], example.fallback) << name;

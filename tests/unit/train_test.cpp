@@ -12,7 +12,9 @@
 #include <filesystem>
 #include <limits>
 #include <numbers>
+#include <sstream>
 #include <string>
+#include <vector>
 
 namespace tessera::train {
 namespace {
@@ -76,10 +78,65 @@ TEST(RunLog, ANumberThatIsNoneIsNull) {
   EXPECT_NE(test::read_file(scratch.file("steps.jsonl")).find("\"loss\":null"), std::string::npos);
 }
 
+SaveRecord save_record(const std::string& name) {
+  SaveRecord record;
+  record.name = name;
+  record.bytes = 3000000000;
+  record.seconds = 2;
+  return record;
+}
+
+// Names of the checkpoints in each line of a log, in order.
+std::vector<std::string> saves_by_line(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    std::string names;
+    const std::string key = R"("name":")";
+    for (std::size_t at = line.find(key); at != std::string::npos; at = line.find(key, at + 1)) {
+      names += line.substr(at + key.size(), 1);
+    }
+    lines.push_back(names);
+  }
+  return lines;
+}
+
+TEST(RunLog, ASaveStandsInTheLineOfTheEpochThatEndsAfterIt) {
+  using Lines = std::vector<std::string>;
+  const test::ScratchDirectory scratch;
+  const auto text = [&] { return test::read_file(scratch.file("log.txt")); };
+  {
+    RunLog log(output_to(scratch.path()), 0, 0);
+    log.save(save_record("a"));
+    log.finish(0);
+    EXPECT_EQ(saves_by_line(text()), Lines{"a"}) << "a line of its own, where no epoch has ended";
+    EXPECT_NE(text().find("\"gb_per_s\":1.5"), std::string::npos) << text();
+  }
+  RunLog log(output_to(scratch.path()), 0, 0);
+  log.epoch({});
+  log.save(save_record("b"));
+  log.save(save_record("c"));
+  EpochRecord second;
+  second.epoch = 1;
+  log.epoch(second);
+  EXPECT_EQ(saves_by_line(text()), (Lines{"", "bc"})) << text();
+  log.save(save_record("d"));
+  log.finish(2);
+  EXPECT_EQ(saves_by_line(text()), (Lines{"", "bcd"})) << "after the last epoch: " << text();
+  {
+    RunLog resumed(output_to(scratch.path()), 9, 1);
+    resumed.save(save_record("e"));
+    resumed.finish(1);
+  }
+  EXPECT_EQ(saves_by_line(text()), Lines{"e"}) << "in a line that had none: " << text();
+}
+
 TEST(RunLog, WritesNothingWithoutADirectory) {
   RunLog log(config::OutputConfig{}, 0, 0);
   log.step(step_record(0, 1));
   log.epoch({});
+  log.save(save_record("a"));
+  log.finish(0);
 }
 
 // As tensorboard.summary.writer.record_writer.RecordWriter writes it (tensorboard 2.20).

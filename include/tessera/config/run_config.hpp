@@ -93,7 +93,9 @@ struct OutputConfig {
   std::int64_t save_every_epochs = 10;
   std::int64_t save_every_steps = 0;  ///< 0: off
   double save_every_minutes = 0;      ///< 0: off
+  bool async_save = true;             ///< write checkpoints beside the training
   std::int64_t keep_last = 0;         ///< 0: all
+  bool keep_best = false;             ///< checkpoint-best follows the best test accuracy
   std::string resume;                 ///< "auto", the path of a checkpoint directory, or empty
 };
 

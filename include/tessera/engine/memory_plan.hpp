@@ -16,10 +16,12 @@ struct MemoryItem {
   std::string what;  ///< a few words of explanation
 };
 
-/// Device memory that one rank will take, by category, before any is taken. All ranks take the same.
+/// Memory that one rank will take, by category, before any is taken. All ranks take the same.
 struct MemoryPlan {
-  std::vector<MemoryItem> items;
+  std::vector<MemoryItem> items;       ///< of the device
+  std::vector<MemoryItem> host_items;  ///< of the host besides; a CPU's run has both in the same memory
   [[nodiscard]] std::int64_t total() const;
+  [[nodiscard]] std::int64_t host_total() const;
 };
 
 /// The run that is planned for.
@@ -30,6 +32,7 @@ struct PlannedRun {
   bool recompute = false;
   int world = 1;
   EngineOptions options;
+  bool snapshots = false;  ///< checkpoints are written from a copy of the rank's part of the state
 };
 
 /// A pure function: needs no device and no MPI.

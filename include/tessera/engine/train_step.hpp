@@ -30,6 +30,9 @@ struct StepOptions {
   /// Called as the current stream is handed the end of a part of the step: "data", "forward", "loss", "backward",
   /// "norm" (with the wait for the last reductions) and "update" (with the start of the gathers). For measurements.
   std::function<void(const char* part)> mark{};
+  /// Called before parameters and optimizer state change, while the next change is being computed: what still reads
+  /// the old ones can be waited for here.
+  std::function<void()> before_update{};
 };
 
 /// One optimizer step: forward and backward of every micro-batch, reduction, update. `next` gives the micro-batches

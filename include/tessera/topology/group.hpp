@@ -39,6 +39,11 @@ class Group {
   /// Ranks that share memory with this one (a node). Collective over the group.
   [[nodiscard]] Group split_by_node() const;
 
+  /// The same ranks with a communicator of their own, for another thread: what it does there meets nothing of what is
+  /// done here. Its operations sleep while they wait, so that they take no core from the thread that computes.
+  /// Collective over the group.
+  [[nodiscard]] Group duplicate() const;
+
   /// Runs `work` on every rank. Where it throws on any, throws the first failing rank's message on all of them alike:
   /// as AgreedUserError where that one was a UserError, as AgreedError otherwise. Collective over the group.
   void agree(const std::function<void()>& work) const;
