@@ -4,6 +4,7 @@
 #include "comm/backends.hpp"
 #include "support/local_parameters.hpp"
 #include "support/mpi_world.hpp"
+#include "support/small_model.hpp"
 #include "tessera/comm/make_collectives.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/engine/train_step.hpp"
@@ -22,20 +23,6 @@ namespace {
 
 constexpr std::int64_t kGlobalBatch = 24;
 constexpr int kSteps = 4;
-const model::Geometry kGeometry{20, 4, 7};
-
-config::ModelShape small_shape() {
-  config::ModelShape shape;
-  shape.hidden_size = 32;
-  shape.intermediate_size = 48;
-  shape.num_hidden_layers = 3;
-  shape.num_attention_heads = 4;
-  shape.num_key_value_heads = 2;
-  shape.head_dim = 8;
-  shape.initializer_range = 0.1;
-  return shape;
-}
-
 struct Trial {
   EngineOptions options;
   bool recompute = false;
@@ -49,16 +36,14 @@ struct Outcome {
 };
 
 MicroBatch make_batch(std::int64_t step, std::int64_t first, std::int64_t count, const Trial& trial) {
-  const at::Tensor index = at::arange(first, first + count).view({-1, 1, 1, 1}) + step * kGlobalBatch;
-  const at::Tensor pixel = at::arange(3 * 20 * 20).view({1, 3, 20, 20});
-  at::Tensor images = at::sin(index.to(at::kDouble) * 1.7 + pixel.to(at::kDouble) * (0.1 + 0.01 * (index % 7)));
-  images += step == 1 ? trial.poison : 0.0;
-  return {images.to(trial.options.device, trial.options.compute), (index.view({-1}) % 7).to(trial.options.device)};
+  MicroBatch batch = test::wave_batch(step * kGlobalBatch + first, count);
+  batch.images_B3SS += step == 1 ? trial.poison : 0.0;
+  return {batch.images_B3SS.to(trial.options.device, trial.options.compute), batch.labels_B.to(trial.options.device)};
 }
 
 Outcome train(const Trial& trial, comm::Collectives& collectives, const topology::Group& group) {
   const kernels::Ops& ops = kernels::ops_for(trial.options.device.type());
-  const model::Qwen3Classifier model(small_shape(), kGeometry, ops,
+  const model::Qwen3Classifier model(test::small_shape(), test::kSmallGeometry, ops,
                                      {trial.options.device, trial.options.compute, trial.recompute});
   Engine engine({model.params(), collectives, group, ops}, trial.options);
   engine.initialise(random_init(ops, 3));
@@ -117,7 +102,7 @@ class EngineTest : public testing::TestWithParam<const char*> {
   // A step's gradient of n summands errs by at most n epsilon of the sum of their sizes; AdamW divides by the
   // gradient's own size, so the error of an update is of that order relative to lr, and updates add up.
   static void expect_close(const Outcome& a, const Outcome& b, double epsilon, const std::string& what) {
-    const double bound = kSteps * static_cast<double>(kGlobalBatch * kGeometry.num_tokens()) * epsilon;
+    const double bound = kSteps * static_cast<double>(kGlobalBatch * test::kSmallGeometry.num_tokens()) * epsilon;
     for (std::size_t step = 0; step < a.steps.size(); ++step) {
       EXPECT_NEAR(a.steps[step].loss, b.steps[step].loss, bound * b.steps[step].loss) << what << ": step " << step;
       EXPECT_NEAR(a.steps[step].grad_norm, b.steps[step].grad_norm, bound * b.steps[step].grad_norm) << what;
@@ -252,7 +237,8 @@ TEST_P(EngineTest, EndsAfterTooManySkippedSteps) {
 // Saved by this world, restored by a fresh engine of the same, the run goes on bit for bit.
 TEST_P(EngineTest, StateCoversEverythingOnceAndRestores) {
   const kernels::Ops& ops = kernels::ops_for(trial(2).options.device.type());
-  const model::Qwen3Classifier model(small_shape(), kGeometry, ops, {trial(2).options.device, at::kFloat, false});
+  const model::Qwen3Classifier model(test::small_shape(), test::kSmallGeometry, ops,
+                                     {trial(2).options.device, at::kFloat, false});
   for (const int stage : {0, 2}) {
     Engine engine({model.params(), *collectives_, test::world(), ops}, trial(stage).options);
     const state::StateDescription saved = engine.state_to_save();

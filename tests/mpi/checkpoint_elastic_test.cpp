@@ -2,6 +2,7 @@
 #include "support/mpi_world.hpp"
 #include "support/sample_state.hpp"
 #include "support/scratch.hpp"
+#include "support/shared_scratch.hpp"
 #include "tessera/checkpoint/async_saver.hpp"
 #include "tessera/checkpoint/reader.hpp"
 #include "tessera/checkpoint/restore.hpp"
@@ -13,7 +14,6 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <memory>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -24,29 +24,8 @@ namespace {
 
 using core::DType;
 using test::SampleState;
+using test::SharedScratch;
 using test::world;
-
-// A scratch directory of rank 0 that all ranks know.
-class SharedScratch {
- public:
-  SharedScratch() {
-    if (world().rank() == 0) {
-      own_ = std::make_unique<test::ScratchDirectory>();
-    }
-    path_ = world().broadcast(own_ ? own_->path() : "", 0);
-  }
-  SharedScratch(const SharedScratch&) = delete;
-  SharedScratch& operator=(const SharedScratch&) = delete;
-  SharedScratch(SharedScratch&&) = delete;
-  SharedScratch& operator=(SharedScratch&&) = delete;
-  ~SharedScratch() { world().barrier(); }
-
-  [[nodiscard]] std::string file(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::unique_ptr<test::ScratchDirectory> own_;
-  std::string path_;
-};
 
 // The first `size` ranks; the others get a group that they do not use.
 topology::Group first_ranks(int size) { return world().split(world().rank() < size ? 0 : 1); }
