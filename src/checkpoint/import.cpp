@@ -28,8 +28,7 @@ constexpr auto kMasterBytes = static_cast<std::int64_t>(sizeof(float));
 constexpr auto kWeightBytes = static_cast<std::int64_t>(sizeof(std::uint16_t));
 
 bool is_known_unused(const std::string& name) {
-  return std::any_of(kUnusedSuffixes.begin(), kUnusedSuffixes.end(),
-                     [&](std::string_view suffix) { return name.ends_with(suffix); });
+  return std::ranges::any_of(kUnusedSuffixes, [&](std::string_view suffix) { return name.ends_with(suffix); });
 }
 
 // Holds the source against the model. Returns what the source has and the model has no use for.

@@ -122,7 +122,7 @@ std::vector<std::string> names_ending(const std::string& directory, std::string_
       names.push_back(std::move(name));
     }
   }
-  std::sort(names.begin(), names.end());
+  std::ranges::sort(names);
   return names;
 }
 
@@ -136,8 +136,7 @@ std::string find_deepspeed_directory(const std::string& path) {
     return "";
   }
   std::string tag = io::read_text_file(path + "/latest", kLongestTag);
-  tag.erase(std::find_if(tag.begin(), tag.end(), [](char letter) { return letter == '\n' || letter == '\r'; }),
-            tag.end());
+  tag.erase(std::ranges::find_if(tag, [](char letter) { return letter == '\n' || letter == '\r'; }), tag.end());
   const std::string directory = path + "/" + tag;
   return tag.empty() || names_ending(directory, kModelSuffix).empty() ? "" : directory;
 }

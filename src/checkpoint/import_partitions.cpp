@@ -2,6 +2,7 @@
 #include "tessera/core/error.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace tessera::checkpoint {
 
@@ -12,7 +13,7 @@ std::vector<Fragment> take_apart(const std::vector<io::TorchTensor>& pieces, std
   std::vector<Fragment> fragments;
   for (std::int64_t position = parameter.begin; position < parameter.end;) {
     const std::int64_t rank = position / partition_size;
-    core::require<core::UserError>(rank < static_cast<std::int64_t>(pieces.size()), "checkpoint",
+    core::require<core::UserError>(std::cmp_less(rank, pieces.size()), "checkpoint",
                                    "{}: the ranks' partitions end before {}; a rank's file is missing or damaged",
                                    where, parameter.name);
     const io::TorchTensor& piece = pieces[static_cast<std::size_t>(rank)];

@@ -53,18 +53,16 @@ const StorageType* find_storage_type(std::string_view global) {
     return nullptr;
   }
   global.remove_prefix(kTorch.size());
-  const auto* const found = std::find_if(kStorageTypes.begin(), kStorageTypes.end(),
-                                         [&](const StorageType& type) { return type.name == global; });
+  const auto* const found =
+      std::ranges::find_if(kStorageTypes, [&](const StorageType& type) { return type.name == global; });
   return found == kStorageTypes.end() ? nullptr : found;
 }
 
 bool may_name(std::string_view global) {
   const auto is_dtype = [&] {
-    return global.starts_with(kTorch) &&
-           std::find(kDtypes.begin(), kDtypes.end(), global.substr(kTorch.size())) != kDtypes.end();
+    return global.starts_with(kTorch) && std::ranges::find(kDtypes, global.substr(kTorch.size())) != kDtypes.end();
   };
-  return std::find(kGlobals.begin(), kGlobals.end(), global) != kGlobals.end() ||
-         find_storage_type(global) != nullptr || is_dtype();
+  return std::ranges::find(kGlobals, global) != kGlobals.end() || find_storage_type(global) != nullptr || is_dtype();
 }
 
 // The numbers of a tuple of whole numbers from 0; none where it is something else.
