@@ -16,6 +16,6 @@ ninja -C build-fuzz -j2 "${names[@]/#/fuzz_}"
 for name in "${names[@]}"; do
   mkdir -p "build-fuzz/corpus/$name"
   echo "fuzzing $name for $seconds seconds"
-  (cd build-fuzz && bin/fuzz_$name -max_total_time="$seconds" -timeout=10 -print_final_stats=1 \
+  (cd build-fuzz && "bin/fuzz_$name" -max_total_time="$seconds" -timeout=10 -print_final_stats=1 \
     "corpus/$name" "../tests/data/fuzz/$name")
 done
