@@ -133,7 +133,7 @@ Verb import_verb() {
       "SOURCE is  a DeepSpeed ZeRO-1 or ZeRO-2 checkpoint in bf16, written by any number of ranks: the directory with\n"
       "           mp_rank_00_model_states.pt and *_optim_states.pt, or the one above it with `latest`\n"
       "           a .pth, .pt or .bin of torch.save with the model's state dict, bare or under \"model\"\n"
-      "           a .safetensors file, or a directory with some\n"
+      "           a .safetensors file or a directory with some, or a consolidated .h5\n"
       "\n"
       "From DeepSpeed come weights, fp32 masters, AdamW's moments and steps, bit for bit; from the others the "
       "weights.\n"

@@ -4,6 +4,7 @@
 #include "tessera/core/units.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <filesystem>
 
@@ -53,6 +54,32 @@ Properties data_set_layout() {
   check(H5Pset_fill_time(layout.get(), H5D_FILL_TIME_NEVER), "set", "the fill time");
   check(H5Pset_obj_track_times(layout.get(), false), "set", "the time stamps");
   return layout;
+}
+
+Properties reading_access() {
+  auto access = own<Properties>(H5Pcreate(H5P_FILE_ACCESS), "set up", "file access");
+  check(H5Pset_file_locking(access.get(), /*use_file_locking=*/false, /*ignore_when_disabled=*/true),
+        "set the locking of", "file access");
+  return access;
+}
+
+std::optional<std::vector<std::int64_t>> extents_of(const DataSet& data_set) {
+  const Space space(H5Dget_space(data_set.get()));
+  std::array<hsize_t, H5S_MAX_RANK> extents{};
+  const int num_dimensions = H5Sget_simple_extent_ndims(space.get());
+  if (num_dimensions < 0 || H5Sget_simple_extent_dims(space.get(), extents.data(), nullptr) < 0) {
+    return std::nullopt;
+  }
+  return std::vector<std::int64_t>(extents.begin(), extents.begin() + num_dimensions);
+}
+
+std::optional<std::int64_t> offset_of(const DataSet& data_set) {
+  const Properties layout(H5Dget_create_plist(data_set.get()));
+  const haddr_t offset = H5Dget_offset(data_set.get());
+  if (H5Pget_layout(layout.get()) != H5D_CONTIGUOUS || offset == HADDR_UNDEF) {
+    return std::nullopt;
+  }
+  return static_cast<std::int64_t>(offset);
 }
 
 DataSet make_data_set(hid_t parent, const std::string& name, core::DType dtype,

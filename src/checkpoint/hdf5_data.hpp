@@ -3,6 +3,7 @@
 #include "checkpoint/hdf5.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,16 @@ Properties data_set_layout();
 
 /// File access for writing by one process: the format of HDF5 1.8, large data sets at whole pages, no locks.
 Properties serial_access();
+
+/// File access for reading files that do not change: no locks, which some file systems refuse.
+Properties reading_access();
+
+/// The extents of a data set; none where they cannot be told.
+std::optional<std::vector<std::int64_t>> extents_of(const DataSet& data_set);
+
+/// Where the elements of a contiguous data set begin in its file, in bytes; none where it has another layout or no
+/// place.
+std::optional<std::int64_t> offset_of(const DataSet& data_set);
 
 DataSet make_data_set(hid_t parent, const std::string& name, core::DType dtype, const std::vector<std::int64_t>& shape);
 

@@ -6,13 +6,9 @@
 #include "tessera/core/error.hpp"
 #include "tessera/io/convert.hpp"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
-#include <array>
 #include <cstring>
 #include <deque>
-#include <unordered_set>
 
 namespace tessera::checkpoint {
 namespace {
@@ -21,50 +17,8 @@ using core::DType;
 using core::UserError;
 using state::Component;
 
-// What a language model has besides, and images have no use for.
-constexpr std::array<std::string_view, 2> kUnusedSuffixes{"embed_tokens.weight", "lm_head.weight"};
-constexpr std::size_t kMostNames = 10;  // in one message
 constexpr auto kMasterBytes = static_cast<std::int64_t>(sizeof(float));
 constexpr auto kWeightBytes = static_cast<std::int64_t>(sizeof(std::uint16_t));
-
-bool is_known_unused(const std::string& name) {
-  return std::ranges::any_of(kUnusedSuffixes, [&](std::string_view suffix) { return name.ends_with(suffix); });
-}
-
-// Holds the source against the model. Returns what the source has and the model has no use for.
-std::vector<std::string> match(const ImportSource::Contents& source, const std::vector<NamedShape>& wanted) {
-  std::vector<std::string> lines;
-  std::unordered_set<std::string> known;
-  for (const NamedShape& parameter : wanted) {
-    known.insert(parameter.name);
-    const ImportParameter* const found = source.find(parameter.name);
-    if (found == nullptr) {
-      lines.push_back("missing: " + parameter.name);
-    } else if (found->shape != parameter.shape) {
-      lines.push_back(fmt::format("of another shape: {} is [{}], the model's is [{}]", parameter.name,
-                                  fmt::join(found->shape, ", "), fmt::join(parameter.shape, ", ")));
-    }
-  }
-  std::vector<std::string> passed_over;
-  for (const ImportParameter& parameter : source.parameters) {
-    if (known.contains(parameter.name)) {
-      continue;
-    }
-    if (is_known_unused(parameter.name)) {
-      passed_over.push_back(parameter.name);
-    } else {
-      lines.push_back("unexpected: " + parameter.name);
-    }
-  }
-  const std::size_t num_lines = lines.size();
-  if (num_lines > kMostNames) {
-    lines.resize(kMostNames);
-    lines.push_back(fmt::format("and {} more", num_lines - kMostNames));
-  }
-  core::require<UserError>(lines.empty(), "checkpoint", "this model cannot be made of {}; check --model_config:\n  {}",
-                           source.facts.kind, fmt::join(lines, "\n  "));
-  return passed_over;
-}
 
 // One piece of one tensor on its way: what a StateView's data points to, for the copier alone to read.
 struct Piece {
@@ -198,7 +152,7 @@ class Importer {
 
 ImportResult import_checkpoint(const ImportSource& source, const ImportRequest& request) {
   ImportResult result;
-  result.passed_over = match(source.contents(), request.parameters);
+  result.passed_over = source.match(request.parameters);
   Importer importer(source.contents(), request);
   if (!request.ignore_checksums) {
     importer.check_checksums();

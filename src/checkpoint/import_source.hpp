@@ -2,6 +2,7 @@
 
 #include "tessera/checkpoint/import.hpp"
 #include "tessera/core/dtype.hpp"
+#include "tessera/io/mapped_file.hpp"
 #include "tessera/io/safetensors.hpp"
 #include "tessera/io/torch_file.hpp"
 
@@ -43,6 +44,7 @@ class ImportSource::Contents {
   std::vector<ImportParameter> parameters;
   std::deque<io::TorchFile> torch_files;
   std::optional<io::SafetensorsReader> safetensors;
+  std::deque<io::MappedFile> mapped_files;
 
   [[nodiscard]] const ImportParameter* find(const std::string& name) const;
   /// Throws UserError where the name is there already.
@@ -55,6 +57,7 @@ class ImportSource::Contents {
 /// A DeepSpeed checkpoint's directory, or the one above it where `latest` names one; empty where it is neither.
 std::string find_deepspeed_directory(const std::string& path);
 void read_deepspeed(ImportSource::Contents& contents, const std::string& directory, const ImportOptions& options);
+void read_hdf5_weights(ImportSource::Contents& contents, const std::string& path);
 void read_torch_weights(ImportSource::Contents& contents, const std::string& path);
 void read_safetensors_weights(ImportSource::Contents& contents, const std::string& path);
 

@@ -1,10 +1,10 @@
+#include "checkpoint/hdf5_data.hpp"
 #include "checkpoint/limits.hpp"
 #include "checkpoint/state_file.hpp"
 #include "tessera/io/crc32c.hpp"
 #include "tessera/io/random_access_file.hpp"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 namespace tessera::checkpoint {
@@ -23,18 +23,10 @@ std::string find_difference(hid_t file, const StoredTensor& tensor) {
   if (H5Tequal(type.get(), h5::make_type(tensor.info.dtype).get()) <= 0) {
     return "is of another type";
   }
-  constexpr int kMostDimensions = 32;  // H5S_MAX_RANK
-  const h5::Space space(H5Dget_space(data_set.get()));
-  const int num_dimensions = H5Sget_simple_extent_ndims(space.get());
-  std::array<hsize_t, kMostDimensions> extents{};
-  if (num_dimensions < 0 || H5Sget_simple_extent_dims(space.get(), extents.data(), nullptr) < 0 ||
-      !std::equal(extents.begin(), extents.begin() + num_dimensions, tensor.info.shape.begin(), tensor.info.shape.end(),
-                  [](hsize_t stored, std::int64_t expected) { return std::cmp_equal(stored, expected); })) {
+  if (h5::extents_of(data_set) != tensor.info.shape) {
     return "is of another shape";
   }
-  const h5::Properties layout(H5Dget_create_plist(data_set.get()));
-  if (H5Pget_layout(layout.get()) != H5D_CONTIGUOUS ||
-      H5Dget_offset(data_set.get()) != static_cast<haddr_t>(tensor.offset)) {
+  if (h5::offset_of(data_set) != tensor.offset) {
     return "lies elsewhere";
   }
   return "";
@@ -44,11 +36,7 @@ std::string find_difference(hid_t file, const StoredTensor& tensor) {
 
 void check_state_file(const std::string& path, const std::vector<StoredTensor>& tensors) {
   const h5::QuietErrors quiet;
-  const auto access = h5::own<h5::Properties>(H5Pcreate(H5P_FILE_ACCESS), "set up", "file access");
-  // Whole checkpoints do not change, so that readers need no locks, which some file systems refuse.
-  h5::check(H5Pset_file_locking(access.get(), /*use_file_locking=*/false, /*ignore_when_disabled=*/true),
-            "set the locking of", "file access");
-  const h5::File file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, access.get()));
+  const h5::File file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, h5::reading_access().get()));
   core::require<UserError>(static_cast<bool>(file), "checkpoint", "HDF5 cannot open {}: {}; use another checkpoint",
                            path, h5::last_error());
   for (const StoredTensor& tensor : tensors) {

@@ -171,8 +171,8 @@ std::vector<Setting> describe(Command& command) {
   Settings list;
   append(list, "Checkpoint",
          {needed_for(kForEval, {"checkpoint", "PATH", kForEval, &command.eval.checkpoint,
-                                "a checkpoint directory, a .safetensors file, or a directory with config.json and "
-                                "safetensors"})});
+                                "a checkpoint directory; a file of weights: .safetensors, .pth or .h5; or a directory "
+                                "with config.json and safetensors"})});
   append(list, "Plan",
          {{"world_size", "N", kForPlan | kForConfig, &command.plan.world_size, "number of ranks", Range::kPositive},
           {"gpu_memory", "BYTES", kForPlan, &command.plan.gpu_memory,

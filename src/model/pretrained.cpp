@@ -71,7 +71,7 @@ struct Findings {
 
 class PretrainedWeights::Impl {
  public:
-  Impl(const std::string& path, const ParamTable& table, Scope scope) : reader(path) {
+  Impl(const std::string& path, const ParamTable& table) : reader(path) {
     Findings findings;
     const std::string_view prefix = find_prefix(reader);
     std::unordered_set<std::string> expected;
@@ -85,7 +85,7 @@ class PretrainedWeights::Impl {
         (is_known_unused(tensor.name) ? unused : findings.unexpected).push_back(tensor.name);
       }
     }
-    judge_missing(table, scope, findings);
+    judge_missing(table, findings);
     core::require<core::UserError>(findings.text().empty(), "model", "{} does not hold this model:{}\n  {}", path,
                                    findings.text(),
                                    "check --pretrained_model_path, the model's config and --nb_classes");
@@ -111,10 +111,10 @@ class PretrainedWeights::Impl {
   }
 
   // A backbone's files have no patch embedding and no head: all of them absent is as it should be, some is not.
-  void judge_missing(const ParamTable& table, Scope scope, Findings& findings) {
+  void judge_missing(const ParamTable& table, Findings& findings) {
     const bool any_head = std::ranges::any_of(
         table.params, [this](const Param& param) { return !is_backbone(param) && by_param.contains(param.name); });
-    if (scope == Scope::kWhole || any_head) {
+    if (any_head) {
       return;
     }
     const auto is_head = [](const std::string& name) { return !name.starts_with(kBackbonePrefix); };
@@ -123,8 +123,8 @@ class PretrainedWeights::Impl {
   }
 };
 
-PretrainedWeights::PretrainedWeights(const std::string& file_or_directory, const ParamTable& table, Scope scope)
-    : impl_(std::make_unique<Impl>(file_or_directory, table, scope)) {}
+PretrainedWeights::PretrainedWeights(const std::string& file_or_directory, const ParamTable& table)
+    : impl_(std::make_unique<Impl>(file_or_directory, table)) {}
 
 PretrainedWeights::~PretrainedWeights() = default;
 

@@ -1,8 +1,7 @@
+#include "tessera/checkpoint/import.hpp"
 #include "tessera/checkpoint/reader.hpp"
 #include "tessera/checkpoint/run_directory.hpp"
-#include "tessera/checkpoint/run_state_json.hpp"
 #include "tessera/core/error.hpp"
-#include "tessera/io/safetensors.hpp"
 #include "tessera/train/commands.hpp"
 #include "train/run_files.hpp"
 #include "train/trainer.hpp"
@@ -29,9 +28,8 @@ config::RecordedRun recorded_run(const std::string& path) {
   if (checkpoint::is_checkpoint(path)) {
     return recorded_in(checkpoint::Reader(path).run_state());
   }
-  const auto metadata = io::SafetensorsReader(path).metadata();
-  if (const auto run = metadata.find(checkpoint::kRunMetadata); run != metadata.end()) {
-    return recorded_in(checkpoint::run_state_from_json(run->second, path));
+  if (const auto run = checkpoint::ImportSource(path, {true}).facts().run) {
+    return recorded_in(*run);
   }
   const fs::path directory = fs::is_directory(path) ? fs::path(path) : fs::path(path).parent_path();
   std::ifstream config(directory / "config.json");

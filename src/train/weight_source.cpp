@@ -1,5 +1,6 @@
 #include "train/weight_source.hpp"
 
+#include "tessera/checkpoint/import.hpp"
 #include "tessera/checkpoint/reader.hpp"
 #include "tessera/checkpoint/restore.hpp"
 #include "tessera/checkpoint/run_directory.hpp"
@@ -10,6 +11,7 @@
 
 #include <memory>
 #include <span>
+#include <vector>
 
 namespace tessera::train {
 namespace {
@@ -42,9 +44,32 @@ engine::FillPiece checkpoint_source(const std::string& path, const model::ParamT
   };
 }
 
-engine::FillPiece file_source(std::shared_ptr<const model::PretrainedWeights> weights, engine::FillPiece otherwise) {
-  return [weights = std::move(weights), otherwise = std::move(otherwise)](const model::Param& param, std::int64_t begin,
-                                                                          at::Tensor& piece) {
+// A consolidated file or another program's.
+engine::FillPiece import_source(const std::string& path, const model::ParamTable& table) {
+  auto source = std::make_shared<const checkpoint::ImportSource>(path, checkpoint::ImportOptions{true});
+  std::vector<checkpoint::NamedShape> wanted;
+  for (const model::Param& param : table.params) {
+    wanted.push_back({param.name, param.shape});
+  }
+  (void)source->match(wanted);
+  return [source = std::move(source)](const model::Param& param, std::int64_t begin, at::Tensor& piece) {
+    fill_through_host(piece, [&](std::span<float> values) { source->read_floats(param.name, begin, values); });
+  };
+}
+
+}  // namespace
+
+engine::FillPiece pretrained_source(const std::string& path, const model::ParamTable& table, const kernels::Ops& ops,
+                                    std::uint64_t seed, const core::Log& log) {
+  auto weights = std::make_shared<const model::PretrainedWeights>(path, table);
+  for (const std::string& name : weights->absent()) {
+    log.info("{} is not in the pretrained files and starts from random values", name);
+  }
+  for (const std::string& name : weights->unused()) {
+    log.info("{} of the pretrained files is not used: images do not meet it", name);
+  }
+  return [weights = std::move(weights), otherwise = engine::random_init(ops, seed)](
+             const model::Param& param, std::int64_t begin, at::Tensor& piece) {
     if (weights->has(param)) {
       fill_through_host(piece, [&](std::span<float> values) { weights->read(param, begin, values); });
     } else {
@@ -53,27 +78,8 @@ engine::FillPiece file_source(std::shared_ptr<const model::PretrainedWeights> we
   };
 }
 
-}  // namespace
-
-engine::FillPiece pretrained_source(const std::string& path, const model::ParamTable& table, const kernels::Ops& ops,
-                                    std::uint64_t seed, const core::Log& log) {
-  using model::PretrainedWeights;
-  auto weights = std::make_shared<const PretrainedWeights>(path, table, PretrainedWeights::Scope::kBackbone);
-  for (const std::string& name : weights->absent()) {
-    log.info("{} is not in the pretrained files and starts from random values", name);
-  }
-  for (const std::string& name : weights->unused()) {
-    log.info("{} of the pretrained files is not used: images do not meet it", name);
-  }
-  return file_source(std::move(weights), engine::random_init(ops, seed));
-}
-
 engine::FillPiece trained_source(const std::string& path, const model::ParamTable& table, at::ScalarType compute) {
-  if (checkpoint::is_checkpoint(path)) {
-    return checkpoint_source(path, table, compute);
-  }
-  using model::PretrainedWeights;
-  return file_source(std::make_shared<const PretrainedWeights>(path, table, PretrainedWeights::Scope::kWhole), {});
+  return checkpoint::is_checkpoint(path) ? checkpoint_source(path, table, compute) : import_source(path, table);
 }
 
 }  // namespace tessera::train

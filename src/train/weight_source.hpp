@@ -15,8 +15,9 @@ namespace tessera::train {
 engine::FillPiece pretrained_source(const std::string& path, const model::ParamTable& table, const kernels::Ops& ops,
                                     std::uint64_t seed, const core::Log& log);
 
-/// Trained values, all of them, from a checkpoint directory, a consolidated .safetensors file or a directory of such
-/// files. `compute` says which of weight and master to take. Throws UserError where one is missing or damaged.
+/// Trained values, all of them, from a checkpoint directory, or from what checkpoint::ImportSource reads: consolidated
+/// files of every kind, and other programs'. `compute` says which of weight and master to take. Throws UserError where
+/// one is missing or damaged.
 engine::FillPiece trained_source(const std::string& path, const model::ParamTable& table, at::ScalarType compute);
 
 }  // namespace tessera::train

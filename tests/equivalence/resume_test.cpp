@@ -78,9 +78,17 @@ TEST_F(ResumeTest, OtherWorldsAndStagesGoOnWithinTheOrderOfSums) {
 TEST_F(ResumeTest, TheConsolidatedFileGivesTheAccuracyOfTheRun) {
   ASSERT_EQ(finetune(2, data(), out("run"), "--zero_stage 2 --epochs 20 --batch_size 10").status, 0);
   (void)consolidated("run");
+  const std::string checkpoint = out("run") + "/checkpoint-final";
+  for (const std::string name : {"run.pth", "run.h5", "hub"}) {
+    const CommandResult result = tessera_ckpt("consolidate " + checkpoint + " --output " + out(name));
+    ASSERT_EQ(result.status, 0) << result.output;
+  }
   const double trained = std::stod(column(out("run") + "/log.txt", "test_acc1").back());
   EXPECT_GT(trained, 30) << "ten classes: it learnt something";
-  for (const std::string& weights : {out("run.safetensors"), out("run") + "/checkpoint-final"}) {
+  // What the file does not say is said by flags.
+  const std::string flags = " --model_config " + data() + "/model.json --input_size 28 --patch_size 7";
+  for (const std::string& weights :
+       {out("run.safetensors"), checkpoint, out("hub"), out("run.pth") + flags, out("run.h5") + flags}) {
     const std::string report = out("eval.json");
     const CommandResult result = tessera("eval --device cpu --dataset fashion-mnist --data_path " + data() +
                                          " --checkpoint " + weights + " >" + report);

@@ -167,7 +167,7 @@ TEST_F(ImportTest, RefusesOtherKindsOfCheckpoints) {
              stage3 + "/checkpoint-0/zero_pp_rank_0_mp_rank_00_model_states.pt");
   expect_in(refusal(stage3), "not those of ZeRO-3");
   expect_in(refusal(scratch_.file("nowhere")), "there is no ");
-  expect_in(refusal(kData + "model.json"), "is no source of an import");
+  expect_in(refusal(kData + "model.json"), "is no file of weights");
   import(kData + "zero2", false, "mine");
   expect_in(refusal(scratch_.file("run/checkpoint-mine")), "is a checkpoint of this program already");
 }

@@ -191,7 +191,7 @@ TEST_F(CkptTool, ImportsWeights) {
   expect_in(tool(again), 2, "--epochs");
   expect_in(tool(again + " --epochs 20"), 0, "go on with: tessera finetune");
   expect_in(tool("diff " + path("imported") + " " + path("again")), 0, "48 tensors are the same, 0 differ");
-  expect_in(tool("import " + data + "model.json --output x"), 2, "is no source of an import");
+  expect_in(tool("import " + data + "model.json --output x"), 2, "is no file of weights");
   expect_in(tool("import " + data + "zero2"), 2, "--output RUN_DIR is missing");
 }
 

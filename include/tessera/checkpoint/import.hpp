@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,7 +50,8 @@ struct ImportOptions {
 class ImportSource {
  public:
   /// `path` is a DeepSpeed checkpoint (the directory with *_model_states.pt, or the one above with `latest`), a
-  /// .pth, .pt or .safetensors file, or a directory with safetensors. Throws UserError that says what is wrong.
+  /// .pth, .pt, .bin, .h5 (consolidated) or .safetensors file, or a directory with safetensors. Throws UserError that
+  /// says what is wrong.
   ImportSource(const std::string& path, const ImportOptions& options);
   ImportSource(const ImportSource&) = delete;
   ImportSource& operator=(const ImportSource&) = delete;
@@ -62,6 +64,13 @@ class ImportSource {
   [[nodiscard]] std::vector<NamedShape> parameters() const;
   /// Null where the source has none of this name.
   [[nodiscard]] const std::vector<std::int64_t>* shape_of(const std::string& name) const;
+
+  /// Holds the source against what a model has. Returns what the source has besides and images have no use for (a token
+  /// embedding, a language model's head). Throws one UserError that lists what is missing, unexpected or of another
+  /// shape.
+  [[nodiscard]] std::vector<std::string> match(const std::vector<NamedShape>& wanted) const;
+  /// As many elements of a weight as `values` has, from `begin` on, as fp32.
+  void read_floats(const std::string& name, std::int64_t begin, std::span<float> values) const;
 
   class Contents;
   [[nodiscard]] const Contents& contents() const { return *contents_; }

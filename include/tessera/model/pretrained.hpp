@@ -15,15 +15,11 @@ namespace tessera::model {
 /// range of a tensor touches that range alone.
 class PretrainedWeights {
  public:
-  enum class Scope : std::uint8_t {
-    kBackbone,  ///< patch embedding and head may be absent (all of them): they start from random values
-    kWhole      ///< every parameter must be there
-  };
-
   /// Opens the files and holds them against the table. Throws one UserError that lists every tensor that is missing,
   /// unexpected, of another shape, or of a type that is not F32, BF16 or F16. The token embedding and the language
-  /// head, which images have no use for, may be there and are passed over.
-  PretrainedWeights(const std::string& file_or_directory, const ParamTable& table, Scope scope);
+  /// head, which images have no use for, may be there and are passed over. Patch embedding and classifier may be
+  /// absent, all of them: they start from random values.
+  PretrainedWeights(const std::string& file_or_directory, const ParamTable& table);
   PretrainedWeights(const PretrainedWeights&) = delete;
   PretrainedWeights& operator=(const PretrainedWeights&) = delete;
   PretrainedWeights(PretrainedWeights&&) = delete;
