@@ -1,3 +1,4 @@
+#include "checkpoint/limits.hpp"
 #include "support/sample_state.hpp"
 #include "support/scratch.hpp"
 #include "tessera/checkpoint/reader.hpp"
@@ -163,6 +164,26 @@ TEST(Restore, FillsTheSameState) {
     EXPECT_EQ(state.find_difference(), "");
     EXPECT_EQ(to_json(run), to_json(test::sample_run(17)));
   }
+}
+
+// tests/data/checkpoints has one of each version of the format, by `mpirun -np 2 checkpoint_kill_worker DIR 0 99999
+// plain` of its time: the sample state with salt 1.
+TEST(Restore, ReadsEveryVersionThatEverWas) {
+  int num_versions = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(TESSERA_TEST_DATA "/checkpoints")) {
+    const std::string path = entry.path();
+    SCOPED_TRACE(path);
+    ++num_versions;
+    EXPECT_TRUE(Reader(path).verify().empty());
+    SampleState state(0, 1, {.salt = 1});
+    state.clear();
+    const state::RunState run = restore(path, state.description(), topology::Group::self(), {});
+    EXPECT_EQ(state.find_difference(), "");
+    EXPECT_EQ(run.global_step, 1);
+    EXPECT_EQ(run.dataset, test::sample_run(1).dataset);
+    EXPECT_EQ(run.world_size, test::sample_run(1).world_size);
+  }
+  EXPECT_EQ(num_versions, kFormatVersion) << "a new version needs a file of its own here";
 }
 
 TEST(Restore, DerivesWeightsAndMastersFromEachOther) {
