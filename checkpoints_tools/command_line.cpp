@@ -3,9 +3,9 @@
 #include "tessera/core/error.hpp"
 #include "tessera/core/suggest.hpp"
 
-#include <algorithm>
 #include <boost/program_options/parsers.hpp>
 
+#include <algorithm>
 #include <sstream>
 
 namespace tessera::tools {

@@ -46,8 +46,7 @@ std::optional<config::ModelShape> find_model(const ImportFacts& facts, const Imp
                                              const std::string& path) {
   std::error_code ignored;
   if (flags.model_config) {
-    return fs::exists(*flags.model_config, ignored) ? config::read_model_config(*flags.model_config)
-                                                    : config::model_preset(*flags.model_config);
+    return config::model_of(*flags.model_config);
   }
   if (facts.run && !facts.run->model_config_json.empty()) {
     return config::parse_model_config(facts.run->model_config_json, path);

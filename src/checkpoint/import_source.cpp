@@ -1,5 +1,6 @@
 #include "checkpoint/import_source.hpp"
 
+#include "tessera/checkpoint/run_directory.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/io/convert.hpp"
 
@@ -43,7 +44,7 @@ ImportSource::ImportSource(const std::string& path, const ImportOptions& options
     : contents_(std::make_unique<Contents>()) {
   std::error_code ignored;
   core::require<UserError>(std::filesystem::exists(path, ignored), "checkpoint", "there is no {}", path);
-  core::require<UserError>(!std::filesystem::exists(path + "/manifest.json", ignored), "checkpoint",
+  core::require<UserError>(!is_checkpoint(path), "checkpoint",
                            "{} is a checkpoint of this program already: resume it, or copy it", path);
   const bool is_directory = std::filesystem::is_directory(path, ignored);
   const std::string deepspeed = is_directory ? find_deepspeed_directory(path) : "";

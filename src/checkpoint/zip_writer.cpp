@@ -2,8 +2,7 @@
 
 #include "tessera/core/error.hpp"
 #include "tessera/core/little_endian.hpp"
-
-#include <isa-l/crc.h>
+#include "tessera/io/zip_reader.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -87,7 +86,7 @@ void ZipWriter::write(std::span<const std::byte> bytes) {
   core::require(remaining_ >= 0, "checkpoint", "more bytes than announced for {} in {}", entries_.back().name,
                 file_.path());
   Entry& entry = entries_.back();
-  entry.crc32 = ::crc32_gzip_refl(entry.crc32, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+  entry.crc32 = io::zip_crc32(bytes, entry.crc32);
   file_.append(bytes.data(), bytes.size());
 }
 

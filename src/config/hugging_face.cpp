@@ -221,6 +221,12 @@ ModelShape read_model_config(const std::string& path) {
   return parse_model_config(text, name);
 }
 
+ModelShape model_of(const std::string& file_or_preset) {
+  std::error_code ignored;
+  return std::filesystem::exists(file_or_preset, ignored) ? read_model_config(file_or_preset)
+                                                          : model_preset(file_or_preset);
+}
+
 std::string to_hugging_face_json(const ModelShape& shape) {
   Json json;
   json["architectures"] = {"Qwen3ForCausalLM"};

@@ -198,9 +198,7 @@ void settle_model(Checked checked) {
           path);
     }
   } else if (!model.model_config.empty()) {
-    const bool is_file = exists(model.model_config);
-    take_shape(checked,
-               [&] { return is_file ? read_model_config(model.model_config) : model_preset(model.model_config); });
+    take_shape(checked, [&] { return model_of(model.model_config); });
   } else if ((checked.command.verb == Verb::kFinetune || checked.command.verb == Verb::kPlan) &&
              !model.load_pretrained) {
     checked.problems.add(

@@ -56,17 +56,23 @@ checkpoint::SnapshotMeans snapshot_means(c10::Device device) {
           }};
 }
 
-// A failure that every rank has alike is told and lived with; any other is of this rank alone, and ends the run.
-void or_warn(const core::Log& log, const std::function<void()>& work) {
-  const auto warn = [&log](const std::exception& error) {
-    log.warn("the checkpoint was not saved, training goes on: {}", error.what());
-  };
+// The message of a failure that every rank has alike, which the run can live with; empty where there was none. Any
+// other is of this rank alone, and ends the run.
+std::string agreed_failure(const std::function<void()>& work) {
   try {
     work();
   } catch (const core::AgreedUserError& error) {
-    warn(error);
+    return error.what();
   } catch (const core::AgreedError& error) {
-    warn(error);
+    return error.what();
+  }
+  return "";
+}
+
+void or_warn(const core::Log& log, const std::function<void()>& work) {
+  const std::string failure = agreed_failure(work);
+  if (!failure.empty()) {
+    log.warn("the checkpoint was not saved, training goes on: {}", failure);
   }
 }
 
@@ -110,17 +116,13 @@ struct Saver::Job {
 
   // What cannot be removed is no reason to say that nothing was saved.
   void prune() {
-    try {
+    prune_problem = agreed_failure([this] {
       request.group.agree([this] {
         if (request.group.rank() == 0) {
           removed = checkpoint::prune(request.run_dir, {keep_last, {"checkpoint-final", "checkpoint-best"}, false});
         }
       });
-    } catch (const core::AgreedUserError& error) {
-      prune_problem = error.what();
-    } catch (const core::AgreedError& error) {
-      prune_problem = error.what();
-    }
+    });
   }
 };
 

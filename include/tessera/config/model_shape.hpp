@@ -38,6 +38,9 @@ ModelShape parse_model_config(const std::string& text, const std::string& source
 /// Throws UserError that names the presets.
 ModelShape model_preset(const std::string& name);
 
+/// What --model_config FILE|NAME means: the config.json where there is such a file, else the preset.
+ModelShape model_of(const std::string& file_or_preset);
+
 std::vector<std::string> model_preset_names();
 
 /// `shape` as the text of a Hugging Face config.json that transformers (4.51 and later) reads.
