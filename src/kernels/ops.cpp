@@ -6,6 +6,9 @@ namespace tessera::kernels {
 namespace {
 
 constexpr Ops kReferenceOps = {
+    .linear_forward = reference::linear_forward,
+    .linear_input_gradient = reference::linear_input_gradient,
+    .linear_weight_gradient = reference::linear_weight_gradient,
     .rms_norm_forward = reference::rms_norm_forward,
     .rms_norm_backward = reference::rms_norm_backward,
     .qk_norm_rope_forward = reference::qk_norm_rope_forward,
@@ -14,6 +17,8 @@ constexpr Ops kReferenceOps = {
     .swiglu_backward = reference::swiglu_backward,
     .attention_forward = reference::attention_forward,
     .attention_backward = reference::attention_backward,
+    .self_attention_forward = reference::self_attention_forward,
+    .self_attention_backward = reference::self_attention_backward,
     .cross_entropy = reference::cross_entropy,
     .count_top_k = reference::count_top_k,
     .adamw_step = reference::adamw_step,
@@ -32,6 +37,8 @@ constexpr Ops make_cpu_ops() {
   ops.qk_norm_rope_backward = cpu::qk_norm_rope_backward;
   ops.swiglu_forward = cpu::swiglu_forward;
   ops.swiglu_backward = cpu::swiglu_backward;
+  ops.self_attention_forward = cpu::self_attention_forward;
+  ops.self_attention_backward = cpu::self_attention_backward;
   ops.adamw_step = cpu::adamw_step;
   ops.add_sum_of_squares = cpu::add_sum_of_squares;
   return ops;

@@ -6,6 +6,9 @@ namespace tessera::kernels {
 namespace {
 
 constexpr Ops kCudaOps = {
+    .linear_forward = cuda::linear_forward,
+    .linear_input_gradient = cuda::linear_input_gradient,
+    .linear_weight_gradient = cuda::linear_weight_gradient,
     .rms_norm_forward = cuda::rms_norm_forward,
     .rms_norm_backward = cuda::rms_norm_backward,
     .qk_norm_rope_forward = cuda::qk_norm_rope_forward,
@@ -14,6 +17,8 @@ constexpr Ops kCudaOps = {
     .swiglu_backward = cuda::swiglu_backward,
     .attention_forward = cuda::attention_forward,
     .attention_backward = cuda::attention_backward,
+    .self_attention_forward = cuda::self_attention_forward,
+    .self_attention_backward = cuda::self_attention_backward,
     .cross_entropy = reference::cross_entropy,
     .count_top_k = reference::count_top_k,
     .adamw_step = cuda::adamw_step,

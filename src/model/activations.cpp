@@ -9,20 +9,31 @@ ActivationBytes predict_activation_bytes(const config::ModelShape& shape, const 
   const std::int64_t rows = batch * geometry.num_tokens();
   const std::int64_t hidden = shape.hidden_size;
   const std::int64_t projected = shape.query_size() + 2 * shape.key_size();
-  // fp32 per row: two rstd, and one logsumexp a head.
-  const std::int64_t row_scalars = 4 * (2 + shape.num_attention_heads);
-  const std::int64_t block_row =
-      bytes_per_element * (2 * hidden + projected + shape.query_size() + 2 * shape.intermediate_size) + row_scalars;
-  const std::int64_t kept_row = recompute ? bytes_per_element * hidden : block_row;
+  // Elements of a row that a block keeps up to its attention, and after it; fp32 scalars a row beside them: two rstd,
+  // and one logsumexp a head. The last block keeps nothing to speak of after it: one row an image.
+  const std::int64_t first_half = hidden + projected + shape.query_size();
+  const std::int64_t second_half = hidden + 2 * shape.intermediate_size;
+  const std::int64_t scalars = 4 * (2 + shape.num_attention_heads);
+  const std::int64_t block_row = bytes_per_element * (first_half + second_half) + scalars;
+  const std::int64_t last_row = bytes_per_element * first_half + scalars;
+  const std::int64_t num_whole = shape.num_hidden_layers - 1;
 
-  // The worst moment of a block's backward is in the feed-forward: the gradients of SwiGLU's output (F) and input
-  // (2F), of the block's output, of what the norm gave and its output again; or in attention: q, k, v, their
-  // gradients, the packed gradient and that of the attention's output.
-  const std::int64_t feed_forward = 3 * shape.intermediate_size + 3 * hidden;
-  const std::int64_t attention = 2 * projected + 2 * shape.query_size() + shape.key_size() + 2 * hidden;
+  // What a block's backward takes on top. In the feed-forward: the gradients of its output and of SwiGLU's, and one
+  // more. In attention, when the second half is gone: those of its output, and of the block's middle; q and k again;
+  // the gradients of q, k and v, packed and not.
+  const std::int64_t feed_forward = shape.intermediate_size + 2 * hidden;
+  const std::int64_t attention = 2 * hidden + 3 * shape.query_size() + 3 * shape.key_size() + projected;
+  const std::int64_t in_last = last_row + bytes_per_element * attention;
+  const std::int64_t in_whole = block_row + bytes_per_element * std::max(feed_forward, attention - second_half);
   ActivationBytes bytes;
-  bytes.kept = rows * (shape.num_hidden_layers * kept_row + bytes_per_element * geometry.patch_elements());
-  bytes.transient = rows * (bytes_per_element * std::max(feed_forward, attention) + (recompute ? block_row : 0));
+  if (recompute) {
+    bytes.kept = rows * bytes_per_element * shape.num_hidden_layers * hidden;
+    bytes.transient = rows * std::max(in_last, in_whole);
+  } else {
+    bytes.kept = rows * (num_whole * block_row + last_row);
+    bytes.transient = rows * (std::max(in_last, in_whole - block_row) - last_row);
+  }
+  bytes.kept += rows * bytes_per_element * geometry.patch_elements();
   return bytes;
 }
 

@@ -2,97 +2,98 @@
 
 #include "model/linear.hpp"
 
-#include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
 
 namespace tessera::model {
 
-kernels::HeadShape Block::head_shape(const at::Tensor& x_ND, std::int64_t batch) const {
-  return {batch, x_ND.size(0) / batch, shape_.num_attention_heads, shape_.num_key_value_heads, shape_.head_dim};
+kernels::SelfAttentionInputs Block::attention_inputs(const at::Tensor& qkv_NC, std::int64_t batch,
+                                                     Weights& weights) const {
+  const kernels::HeadShape heads{batch, qkv_NC.size(0) / batch, shape_.num_attention_heads, shape_.num_key_value_heads,
+                                 shape_.head_dim};
+  return {qkv_NC, weights.weight(units_.q_norm), weights.weight(units_.k_norm), rotary_, heads, shape_.rms_norm_eps};
 }
 
-at::Tensor Block::values(const at::Tensor& qkv_NC, const kernels::HeadShape& heads) const {
-  return qkv_NC.narrow(1, shape_.query_size() + shape_.key_size(), shape_.key_size())
-      .view({heads.batch, heads.tokens, heads.key_heads, heads.head_dim});
+at::Tensor Block::used_rows(const at::Tensor& x_NW, std::int64_t batch) const {
+  return outputs_ == Outputs::kAll ? x_NW : x_NW.view({batch, -1, x_NW.size(1)}).select(1, -1).contiguous();
 }
 
-kernels::QueryKey Block::queries_and_keys(const at::Tensor& qkv_NC, const kernels::HeadShape& heads,
-                                          Weights& weights) const {
-  return ops_.qk_norm_rope_forward(qkv_NC, weights.weight(units_.q_norm), weights.weight(units_.k_norm), rotary_, heads,
-                                   shape_.rms_norm_eps);
+at::Tensor Block::spread_rows(const at::Tensor& x_RW, std::int64_t num_rows) const {
+  if (outputs_ == Outputs::kAll) {
+    return x_RW;
+  }
+  at::Tensor spread_NW = at::zeros({num_rows, x_RW.size(1)}, x_RW.options());
+  spread_NW.view({x_RW.size(0), -1, x_RW.size(1)}).select(1, -1).copy_(x_RW);
+  return spread_NW;
 }
 
 BlockActivations Block::activations(const at::Tensor& x_ND, std::int64_t batch, Weights& weights) const {
-  const kernels::HeadShape heads = head_shape(x_ND, batch);
   BlockActivations made;
   made.input_ND = x_ND;
   const auto input = ops_.rms_norm_forward(x_ND, weights.weight(units_.input_norm), shape_.rms_norm_eps);
   made.input_rstd_N = input.rstd_N;
-  made.qkv_NC = apply_linear(input.y_ND, weights.weight(units_.qkv));
-  const auto [q_BTHE, k_BTKE] = queries_and_keys(made.qkv_NC, heads, weights);
-  made.attention = ops_.attention_forward(q_BTHE, k_BTKE, values(made.qkv_NC, heads));
-  const at::Tensor attended_NHE = made.attention.out_BTHE.reshape({x_ND.size(0), shape_.query_size()});
-  made.middle_ND = apply_linear_onto(x_ND, attended_NHE, weights.weight(units_.o_proj));
+  made.qkv_NC = ops_.linear_forward(input.y_ND, weights.weight(units_.qkv), {});
+  made.attention = ops_.self_attention_forward(attention_inputs(made.qkv_NC, batch, weights));
+  made.middle_RD =
+      ops_.linear_forward(used_rows(attended(made), batch), weights.weight(units_.o_proj), used_rows(x_ND, batch));
 
-  const auto middle = ops_.rms_norm_forward(made.middle_ND, weights.weight(units_.post_norm), shape_.rms_norm_eps);
-  made.middle_rstd_N = middle.rstd_N;
-  made.gate_up_N2F = apply_linear(middle.y_ND, weights.weight(units_.gate_up));
+  const auto middle = ops_.rms_norm_forward(made.middle_RD, weights.weight(units_.post_norm), shape_.rms_norm_eps);
+  made.middle_rstd_R = middle.rstd_N;
+  made.gate_up_R2F = ops_.linear_forward(middle.y_ND, weights.weight(units_.gate_up), {});
   return made;
 }
 
+at::Tensor Block::attended(const BlockActivations& made) const {
+  return made.attention.out_BTHE.view({made.input_ND.size(0), shape_.query_size()});
+}
+
 at::Tensor Block::output(const BlockActivations& made, Weights& weights) const {
-  return apply_linear_onto(made.middle_ND, ops_.swiglu_forward(made.gate_up_N2F), weights.weight(units_.down));
+  return ops_.linear_forward(ops_.swiglu_forward(made.gate_up_R2F), weights.weight(units_.down), made.middle_RD);
 }
 
-at::Tensor Block::backward(const at::Tensor& dy_ND, std::int64_t batch, BlockActivations& kept, Weights& weights,
+at::Tensor Block::backward(const at::Tensor& dy_RD, std::int64_t batch, BlockActivations& kept, Weights& weights,
                            Gradients& gradients) const {
-  const at::Tensor dmiddle_ND = feed_forward_backward(dy_ND, kept, weights, gradients);
-  return attention_backward(dmiddle_ND, batch, kept, weights, gradients);
+  const at::Tensor dmiddle_RD = feed_forward_backward(dy_RD, kept, weights, gradients);
+  return attention_backward(dmiddle_RD, batch, kept, weights, gradients);
 }
 
-at::Tensor Block::feed_forward_backward(const at::Tensor& dy_ND, BlockActivations& kept, Weights& weights,
+at::Tensor Block::feed_forward_backward(const at::Tensor& dy_RD, BlockActivations& kept, Weights& weights,
                                         Gradients& gradients) const {
-  linear_weight_gradient(dy_ND, ops_.swiglu_forward(kept.gate_up_N2F), units_.down, gradients);
-  const at::Tensor dgate_up_N2F = ops_.swiglu_backward(at::mm(dy_ND, weights.weight(units_.down)), kept.gate_up_N2F);
-  kept.gate_up_N2F.reset();
+  // From here on the activations' own memory holds their gradients.
+  at::Tensor hidden_RF = ops_.linear_input_gradient(dy_RD, weights.weight(units_.down));
+  ops_.swiglu_backward(hidden_RF, kept.gate_up_R2F);
+  linear_weight_gradient(ops_, dy_RD, hidden_RF, units_.down, gradients);
+  hidden_RF.reset();
+  const at::Tensor dgate_up_R2F = std::move(kept.gate_up_R2F);
 
-  const at::Tensor norm_weight = weights.weight(units_.post_norm);
-  const auto middle = ops_.rms_norm_forward(kept.middle_ND, norm_weight, shape_.rms_norm_eps);
-  linear_weight_gradient(dgate_up_N2F, middle.y_ND, units_.gate_up, gradients);
-  const at::Tensor dnormed_ND = at::mm(dgate_up_N2F, weights.weight(units_.gate_up));
-  at::Tensor dmiddle_ND = ops_.rms_norm_backward(dnormed_ND, kept.middle_ND, norm_weight, kept.middle_rstd_N, dy_ND,
-                                                 gradients.target(units_.post_norm));
+  at::Tensor normed_RD = ops_.linear_input_gradient(dgate_up_R2F, weights.weight(units_.gate_up));
+  at::Tensor dmiddle_RD = ops_.rms_norm_backward(normed_RD, kept.middle_RD, weights.weight(units_.post_norm),
+                                                 kept.middle_rstd_R, dy_RD, gradients.target(units_.post_norm));
   gradients.ready(units_.post_norm);
-  kept.middle_ND.reset();
-  return dmiddle_ND;
+  kept.middle_RD.reset();
+  linear_weight_gradient(ops_, dgate_up_R2F, normed_RD, units_.gate_up, gradients);
+  return dmiddle_RD;
 }
 
-at::Tensor Block::attention_backward(const at::Tensor& dmiddle_ND, std::int64_t batch, BlockActivations& kept,
+at::Tensor Block::attention_backward(const at::Tensor& dmiddle_RD, std::int64_t batch, BlockActivations& kept,
                                      Weights& weights, Gradients& gradients) const {
-  const kernels::HeadShape heads = head_shape(dmiddle_ND, batch);
-  const at::Tensor attended_NHE = kept.attention.out_BTHE.reshape({dmiddle_ND.size(0), shape_.query_size()});
-  linear_weight_gradient(dmiddle_ND, attended_NHE, units_.o_proj, gradients);
-  const at::Tensor dattended_BTHE = at::mm(dmiddle_ND, weights.weight(units_.o_proj))
-                                        .view({heads.batch, heads.tokens, heads.query_heads, heads.head_dim});
-  const auto [q_BTHE, k_BTKE] = queries_and_keys(kept.qkv_NC, heads, weights);
-  const auto [dq_BTHE, dk_BTKE, dv_BTKE] =
-      ops_.attention_backward(dattended_BTHE, q_BTHE, k_BTKE, values(kept.qkv_NC, heads), kept.attention);
-  kept.attention = {};
-
-  const kernels::QkNormRopeGradients norm_gradients{gradients.target(units_.q_norm), gradients.target(units_.k_norm)};
-  const at::Tensor dqkv_NC =
-      ops_.qk_norm_rope_backward(dq_BTHE, dk_BTKE, dv_BTKE, kept.qkv_NC, weights.weight(units_.q_norm),
-                                 weights.weight(units_.k_norm), rotary_, heads, shape_.rms_norm_eps, norm_gradients);
+  linear_weight_gradient(ops_, dmiddle_RD, used_rows(attended(kept), batch), units_.o_proj, gradients);
+  const std::int64_t num_rows = kept.input_ND.size(0);
+  const at::Tensor dattended_NA =
+      spread_rows(ops_.linear_input_gradient(dmiddle_RD, weights.weight(units_.o_proj)), num_rows);
+  const at::Tensor dqkv_NC = ops_.self_attention_backward(
+      dattended_NA.view(kept.attention.out_BTHE.sizes()), attention_inputs(kept.qkv_NC, batch, weights), kept.attention,
+      {gradients.target(units_.q_norm), gradients.target(units_.k_norm)});
   gradients.ready(units_.k_norm);
   gradients.ready(units_.q_norm);
+  kept.attention = {};
   kept.qkv_NC.reset();
 
-  const at::Tensor norm_weight = weights.weight(units_.input_norm);
-  const auto input = ops_.rms_norm_forward(kept.input_ND, norm_weight, shape_.rms_norm_eps);
-  linear_weight_gradient(dqkv_NC, input.y_ND, units_.qkv, gradients);
-  const at::Tensor dnormed_ND = at::mm(dqkv_NC, weights.weight(units_.qkv));
-  at::Tensor dx_ND = ops_.rms_norm_backward(dnormed_ND, kept.input_ND, norm_weight, kept.input_rstd_N, dmiddle_ND,
-                                            gradients.target(units_.input_norm));
+  at::Tensor normed_ND = ops_.linear_input_gradient(dqkv_NC, weights.weight(units_.qkv));
+  at::Tensor dx_ND =
+      ops_.rms_norm_backward(normed_ND, kept.input_ND, weights.weight(units_.input_norm), kept.input_rstd_N,
+                             spread_rows(dmiddle_RD, num_rows), gradients.target(units_.input_norm));
   gradients.ready(units_.input_norm);
+  linear_weight_gradient(ops_, dqkv_NC, normed_ND, units_.qkv, gradients);
   return dx_ND;
 }
 

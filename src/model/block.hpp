@@ -6,8 +6,8 @@
 #include "tessera/model/param_table.hpp"
 #include "tessera/model/parameter_access.hpp"
 
-// Shapes: B images, T tokens, N = B*T rows, D hidden, F intermediate, H query and K key heads of E elements,
-// C = (H + 2K) E.
+// Shapes: B images, T tokens, N = B*T rows, R rows of output (N, or B), D hidden, F intermediate, H query and K key
+// heads of E elements, A = H E, C = (H + 2K) E; W columns of any number.
 
 namespace tessera::model {
 
@@ -16,34 +16,42 @@ namespace tessera::model {
 ///   y = middle + down_proj(silu(gate) * up),                         [gate up] = gate_up_proj(norm(middle))
 class Block {
  public:
+  /// Of which tokens the output is used. What no output depends on is not computed: behind the attention of the last
+  /// block, whose last token alone goes on to the head, that is everything but one row an image.
+  enum class Outputs { kAll, kLastToken };
+
   Block(const config::ModelShape& shape, const kernels::Ops& ops, const kernels::RotaryTable& rotary,
-        std::int64_t index)
-      : shape_(shape), ops_(ops), rotary_(rotary), units_(block_units(index)) {}
+        std::int64_t index, Outputs outputs)
+      : shape_(shape), ops_(ops), rotary_(rotary), units_(block_units(index)), outputs_(outputs) {}
 
   /// The forward pass of x_ND (`batch` images) but for its last product, which backward has no need of.
   [[nodiscard]] BlockActivations activations(const at::Tensor& x_ND, std::int64_t batch, Weights& weights) const;
 
-  /// y_ND, of what activations() made.
+  /// y_RD, of what activations() made.
   [[nodiscard]] at::Tensor output(const BlockActivations& made, Weights& weights) const;
 
-  /// dx_ND of dy_ND; the weights' gradients go to `gradients` in the reverse order of the units. Consumes `kept`.
-  [[nodiscard]] at::Tensor backward(const at::Tensor& dy_ND, std::int64_t batch, BlockActivations& kept,
+  /// dx_ND of dy_RD; the weights' gradients go to `gradients` in the reverse order of the units. Consumes `kept`.
+  [[nodiscard]] at::Tensor backward(const at::Tensor& dy_RD, std::int64_t batch, BlockActivations& kept,
                                     Weights& weights, Gradients& gradients) const;
 
  private:
-  [[nodiscard]] kernels::HeadShape head_shape(const at::Tensor& x_ND, std::int64_t batch) const;
-  [[nodiscard]] at::Tensor values(const at::Tensor& qkv_NC, const kernels::HeadShape& heads) const;
-  [[nodiscard]] kernels::QueryKey queries_and_keys(const at::Tensor& qkv_NC, const kernels::HeadShape& heads,
-                                                   Weights& weights) const;
-  [[nodiscard]] at::Tensor feed_forward_backward(const at::Tensor& dy_ND, BlockActivations& kept, Weights& weights,
+  [[nodiscard]] kernels::SelfAttentionInputs attention_inputs(const at::Tensor& qkv_NC, std::int64_t batch,
+                                                              Weights& weights) const;
+  /// The attention's output as [N, A].
+  [[nodiscard]] at::Tensor attended(const BlockActivations& made) const;
+  /// The R rows of N whose output is used, and N rows of which those are given and the others are zero.
+  [[nodiscard]] at::Tensor used_rows(const at::Tensor& x_NW, std::int64_t batch) const;
+  [[nodiscard]] at::Tensor spread_rows(const at::Tensor& x_RW, std::int64_t num_rows) const;
+  [[nodiscard]] at::Tensor feed_forward_backward(const at::Tensor& dy_RD, BlockActivations& kept, Weights& weights,
                                                  Gradients& gradients) const;
-  [[nodiscard]] at::Tensor attention_backward(const at::Tensor& dmiddle_ND, std::int64_t batch, BlockActivations& kept,
+  [[nodiscard]] at::Tensor attention_backward(const at::Tensor& dmiddle_RD, std::int64_t batch, BlockActivations& kept,
                                               Weights& weights, Gradients& gradients) const;
 
   const config::ModelShape& shape_;
   const kernels::Ops& ops_;
   const kernels::RotaryTable& rotary_;
   BlockUnits units_;
+  Outputs outputs_;
 };
 
 }  // namespace tessera::model

@@ -73,18 +73,19 @@ void add_block(TableBuilder& builder, const config::ModelShape& shape, std::int6
   const std::string attention = block + "self_attn.";
   const std::string mlp = block + "mlp.";
   builder.depth(static_cast<int>(index) + 1);
-  builder.norm(block + "input_layernorm.weight", shape.hidden_size);
+  // In the reverse of the order in which backward finishes them.
   builder.matrices({{attention + "q_proj.weight", shape.query_size()},
                     {attention + "k_proj.weight", shape.key_size()},
                     {attention + "v_proj.weight", shape.key_size()}},
                    shape.hidden_size);
+  builder.norm(block + "input_layernorm.weight", shape.hidden_size);
   builder.norm(attention + "q_norm.weight", shape.head_dim);
   builder.norm(attention + "k_norm.weight", shape.head_dim);
   builder.matrices({{attention + "o_proj.weight", shape.hidden_size}}, shape.query_size());
-  builder.norm(block + "post_attention_layernorm.weight", shape.hidden_size);
   builder.matrices(
       {{mlp + "gate_proj.weight", shape.intermediate_size}, {mlp + "up_proj.weight", shape.intermediate_size}},
       shape.hidden_size);
+  builder.norm(block + "post_attention_layernorm.weight", shape.hidden_size);
   builder.matrices({{mlp + "down_proj.weight", shape.hidden_size}}, shape.intermediate_size);
 }
 

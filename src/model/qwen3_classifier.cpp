@@ -5,7 +5,6 @@
 
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/mm.h>
-#include <ATen/ops/zeros.h>
 
 #include <utility>
 
@@ -34,6 +33,11 @@ Qwen3Classifier::Qwen3Classifier(const config::ModelShape& shape, const Geometry
   rotary_ = {rotary_.cos_TE2.to(options.device), rotary_.sin_TE2.to(options.device)};
 }
 
+Block Qwen3Classifier::make_block(std::int64_t index) const {
+  const bool is_last = index + 1 == shape_.num_hidden_layers;
+  return {shape_, ops_, rotary_, index, is_last ? Block::Outputs::kLastToken : Block::Outputs::kAll};
+}
+
 at::Tensor Qwen3Classifier::forward(const at::Tensor& images_B3SS, Weights& weights, Activations* keep) const {
   const std::int64_t batch = images_B3SS.size(0);
   const at::Tensor patches_NP = to_patches(images_B3SS, geometry_.patch_size);
@@ -43,7 +47,7 @@ at::Tensor Qwen3Classifier::forward(const at::Tensor& images_B3SS, Weights& weig
     keep->blocks.assign(static_cast<std::size_t>(shape_.num_hidden_layers), {});
   }
   for (std::int64_t index = 0; index < shape_.num_hidden_layers; ++index) {
-    const Block block(shape_, ops_, rotary_, index);
+    const Block block = make_block(index);
     BlockActivations made = block.activations(hidden_ND, batch, weights);
     hidden_ND = block.output(made, weights);
     if (keep != nullptr) {
@@ -55,10 +59,7 @@ at::Tensor Qwen3Classifier::forward(const at::Tensor& images_B3SS, Weights& weig
       }
     }
   }
-  const at::Tensor last_BD = hidden_ND.view({batch, geometry_.num_tokens(), shape_.hidden_size})
-                                 .select(1, geometry_.num_tokens() - 1)
-                                 .contiguous();
-  return classify(last_BD, weights, keep);
+  return classify(hidden_ND, weights, keep);  // of which the last block has left one row an image
 }
 
 // Products of bf16 values are exact in fp32, and the head is small: it is computed in fp32 throughout.
@@ -79,7 +80,7 @@ at::Tensor Qwen3Classifier::classify_backward(const at::Tensor& dlogits_BC, cons
   const HeadUnits units = head_units(shape_.num_hidden_layers);
   store_gradient(dlogits_BC.sum(0), units.bias, gradients);
   store_gradient(at::mm(dlogits_BC.t(), activations.features_BD.to(at::kFloat)), units.weight, gradients);
-  const at::Tensor dfeatures_BD =
+  at::Tensor dfeatures_BD =
       at::mm(dlogits_BC, weights.weight(units.weight).to(at::kFloat)).to(activations.last_BD.scalar_type());
   at::Tensor dlast_BD = ops_.rms_norm_backward(dfeatures_BD, activations.last_BD, weights.weight(units.norm),
                                                activations.last_rstd_B, {}, gradients.target(units.norm));
@@ -90,13 +91,9 @@ at::Tensor Qwen3Classifier::classify_backward(const at::Tensor& dlogits_BC, cons
 void Qwen3Classifier::backward(const at::Tensor& dlogits_BC, Activations& activations, Weights& weights,
                                Gradients& gradients) const {
   const std::int64_t batch = dlogits_BC.size(0);
-  const std::int64_t tokens = geometry_.num_tokens();
-  const at::Tensor dlast_BD = classify_backward(dlogits_BC, activations, weights, gradients);
-  at::Tensor dhidden_ND = at::zeros({batch * tokens, shape_.hidden_size}, dlast_BD.options());
-  dhidden_ND.view({batch, tokens, shape_.hidden_size}).select(1, tokens - 1).copy_(dlast_BD);
-
+  at::Tensor dhidden_ND = classify_backward(dlogits_BC, activations, weights, gradients);
   for (std::int64_t index = shape_.num_hidden_layers - 1; index >= 0; --index) {
-    const Block block(shape_, ops_, rotary_, index);
+    const Block block = make_block(index);
     BlockActivations& kept = activations.blocks[static_cast<std::size_t>(index)];
     if (options_.recompute) {
       kept = block.activations(kept.input_ND, batch, weights);
@@ -105,7 +102,7 @@ void Qwen3Classifier::backward(const at::Tensor& dlogits_BC, Activations& activa
     kept = {};
   }
   store_gradient(dhidden_ND.sum(0, false, at::kFloat), kPatchBiasUnit, gradients);
-  linear_weight_gradient(dhidden_ND, activations.patches_NP, kPatchWeightUnit, gradients);
+  linear_weight_gradient(ops_, dhidden_ND, activations.patches_NP, kPatchWeightUnit, gradients);
   activations = {};
 }
 

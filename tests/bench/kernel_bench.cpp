@@ -149,17 +149,17 @@ class Cases {
     const double tensor = element_ * static_cast<double>(rows() * shape_.hidden);
     const std::size_t num_sets = sets_for(tensor);
     const Tensors x = randoms(num_sets, {rows(), shape_.hidden});
-    const Tensors dy = randoms(num_sets, {rows(), shape_.hidden});
+    Tensors dy = randoms(num_sets, {rows(), shape_.hidden});
     const Tensors residual = randoms(num_sets, {rows(), shape_.hidden});
     const at::Tensor weight = random({shape_.hidden});
     const at::Tensor rstd = ops_.rms_norm_forward(x[0], weight, 1e-6).rstd_N;
     const GradientTarget target{at::empty_like(weight)};
     bench.run({"rms_norm_forward", 2 * tensor, 0, [&](std::size_t i) { ops_.rms_norm_forward(x[i], weight, 1e-6); }},
               num_sets);
-    bench.run({"rms_norm_backward", 3 * tensor, 0,
+    bench.run({"rms_norm_backward", 4 * tensor, 0,
                [&](std::size_t i) { ops_.rms_norm_backward(dy[i], x[i], weight, rstd, at::Tensor(), target); }},
               num_sets);
-    bench.run({"  with residual", 4 * tensor, 0,
+    bench.run({"  with residual", 5 * tensor, 0,
                [&](std::size_t i) { ops_.rms_norm_backward(dy[i], x[i], weight, rstd, residual[i], target); }},
               num_sets);
   }
@@ -173,8 +173,7 @@ class Cases {
     const Tensors dk = randoms(num_sets, {heads_.batch, heads_.tokens, heads_.key_heads, heads_.head_dim});
     const Tensors dv = randoms(num_sets, {heads_.batch, heads_.tokens, heads_.key_heads, heads_.head_dim});
     const at::Tensor weight = random({heads_.head_dim});
-    RotaryTable rotary = make_rotary_table(heads_.tokens, heads_.head_dim, 1e6);
-    rotary = {rotary.cos_TE2.to(options_.device()), rotary.sin_TE2.to(options_.device())};
+    const RotaryTable rotary = rotary_table();
     const QkNormRopeGradients targets{{at::empty_like(weight)}, {at::empty_like(weight)}};
     bench.run({"qk_norm_rope_forward", 2 * (tensor - value), 0,
                [&](std::size_t i) { ops_.qk_norm_rope_forward(qkv[i], weight, weight, rotary, heads_, 1e-6); }},
@@ -201,15 +200,37 @@ class Cases {
     bench.run({"attention_backward", element_ * (4 * num_queries + 4 * num_keys), 2.5 * flops,
                [&](std::size_t) { ops_.attention_backward(dout, q, k, v, result); }},
               1);
+    run_self_attention(bench, dout, flops);
+  }
+
+  void run_self_attention(Bench& bench, const at::Tensor& dout, double flops) const {
+    const at::Tensor qkv = random({rows(), packed()});
+    const at::Tensor weight = random({heads_.head_dim});
+    const RotaryTable rotary = rotary_table();
+    const SelfAttentionInputs in{qkv, weight, weight, rotary, heads_, 1e-6};
+    const double out = element_ * static_cast<double>(dout.numel());
+    const double in_bytes = element_ * static_cast<double>(qkv.numel());
+    const QkNormRopeGradients targets{{at::empty_like(weight)}, {at::empty_like(weight)}};
+    const AttentionResult result = ops_.self_attention_forward(in);
+    bench.run({"self_attention_forward", in_bytes + out, flops, [&](std::size_t) { ops_.self_attention_forward(in); }},
+              1);
+    bench.run({"self_attention_backward", 2 * in_bytes + 2 * out, 2.5 * flops,
+               [&](std::size_t) { ops_.self_attention_backward(dout, in, result, targets); }},
+              1);
+  }
+
+  [[nodiscard]] RotaryTable rotary_table() const {
+    const RotaryTable made = make_rotary_table(heads_.tokens, heads_.head_dim, 1e6);
+    return {made.cos_TE2.to(options_.device()), made.sin_TE2.to(options_.device())};
   }
 
   void run_swiglu(Bench& bench) const {
     const double tensor = element_ * static_cast<double>(rows() * shape_.intermediate);
     const std::size_t num_sets = sets_for(2 * tensor);
-    const Tensors gate_up = randoms(num_sets, {rows(), 2 * shape_.intermediate});
-    const Tensors dy = randoms(num_sets, {rows(), shape_.intermediate});
+    Tensors gate_up = randoms(num_sets, {rows(), 2 * shape_.intermediate});
+    Tensors dy = randoms(num_sets, {rows(), shape_.intermediate});
     bench.run({"swiglu_forward", 3 * tensor, 0, [&](std::size_t i) { ops_.swiglu_forward(gate_up[i]); }}, num_sets);
-    bench.run({"swiglu_backward", 5 * tensor, 0, [&](std::size_t i) { ops_.swiglu_backward(dy[i], gate_up[i]); }},
+    bench.run({"swiglu_backward", 6 * tensor, 0, [&](std::size_t i) { ops_.swiglu_backward(dy[i], gate_up[i]); }},
               num_sets);
   }
 

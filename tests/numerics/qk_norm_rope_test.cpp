@@ -1,4 +1,5 @@
 // The norm and rotation of q and k against LibTorch's autograd of their formula in fp64.
+#include "numerics/qk_norm_rope_oracle.hpp"
 #include "support/kernel_test.hpp"
 #include "tessera/core/error.hpp"
 
@@ -12,9 +13,9 @@ namespace tessera::kernels {
 namespace {
 
 using test::exact;
-using test::exact_leaf;
 using test::expect_within;
 using test::unit_of;
+using Oracle = test::QkNormRopeOracle;
 
 constexpr double kEps = 1e-6;
 
@@ -27,40 +28,6 @@ const std::vector<HeadShape> kShapes = {
 struct Inputs {
   at::Tensor qkv_NC, q_weight_E, k_weight_E, dq_BTHE, dk_BTKE, dv_BTKE;
   RotaryTable rotary;
-};
-
-/// One kind of heads in fp64, with the magnitudes that rounding errors are relative to.
-struct Oracle {
-  at::Tensor y_BTAE, dx_BTAE, dweight_E;
-  at::Tensor y_size_BTAE, dx_size_BTAE, dweight_size_E;
-
-  static at::Tensor swap(const at::Tensor& x, double sign) {
-    const auto halves = x.chunk(2, -1);
-    return at::cat({sign * halves[1], halves[0]}, -1);
-  }
-
-  Oracle(const at::Tensor& heads_BTAE, const at::Tensor& weight_E, const RotaryTable& rotary,
-         const at::Tensor& dy_BTAE) {
-    const at::Tensor x = exact_leaf(heads_BTAE);
-    const at::Tensor weight = exact_leaf(weight_E);
-    const at::Tensor cos = exact(rotary.cos_TE2).repeat({1, 2}).unsqueeze(1);
-    const at::Tensor sin = exact(rotary.sin_TE2).repeat({1, 2}).unsqueeze(1);
-    const at::Tensor rstd = (x.square().mean(-1, true) + kEps).rsqrt();
-    const at::Tensor normalised = x * rstd;
-    const at::Tensor normed = normalised * weight;
-    const at::Tensor y = normed * cos + swap(normed, -1) * sin;
-    y.backward(exact(dy_BTAE));
-
-    const c10::NoGradGuard no_grad;
-    y_BTAE = y.detach();
-    dx_BTAE = x.grad();
-    dweight_E = weight.grad();
-    y_size_BTAE = normed.abs() * cos.abs() + swap(normed.abs(), 1) * sin.abs();
-    const at::Tensor g = exact(dy_BTAE).abs() * cos.abs() + swap(exact(dy_BTAE).abs(), 1) * sin.abs();
-    const at::Tensor gw = g * weight.abs();
-    dx_size_BTAE = rstd * (gw + normalised.abs() * (gw * normalised.abs()).mean(-1, true));
-    dweight_size_E = (g * normalised.abs()).sum({0, 1, 2});
-  }
 };
 
 class QkNormRope : public test::KernelTest {
@@ -84,8 +51,8 @@ class QkNormRope : public test::KernelTest {
 
   /// The weights' gradients go into `into` and are added to what is there where `accumulate` says so.
   void compare(const Inputs& in, const HeadShape& s, at::ScalarType into, bool accumulate) const {
-    const Oracle q(heads(in.qkv_NC, s, 0, s.query_heads), in.q_weight_E, in.rotary, in.dq_BTHE);
-    const Oracle k(heads(in.qkv_NC, s, s.query_heads, s.key_heads), in.k_weight_E, in.rotary, in.dk_BTKE);
+    const Oracle q(heads(in.qkv_NC, s, 0, s.query_heads), in.q_weight_E, in.rotary, kEps, in.dq_BTHE);
+    const Oracle k(heads(in.qkv_NC, s, s.query_heads, s.key_heads), in.k_weight_E, in.rotary, kEps, in.dk_BTKE);
     const QueryKey made = ops().qk_norm_rope_forward(in.qkv_NC, in.q_weight_E, in.k_weight_E, in.rotary, s, kEps);
     const at::Tensor before_E = accumulate ? random({s.head_dim}, into, 7)
                                            : at::full({s.head_dim}, std::nan(""), in.qkv_NC.options().dtype(into));

@@ -62,6 +62,20 @@ struct Oracle {
 
 class RmsNorm : public test::KernelTest {
  protected:
+  struct Inputs {
+    at::Tensor x_ND, weight_D, dy_ND, rstd_N, residual_ND;
+  };
+  /// dx; dy is left as it is.
+  [[nodiscard]] at::Tensor backward(const Inputs& in, const GradientTarget& target) const {
+    at::Tensor y_ND = copy_of(in.dy_ND);
+    at::Tensor dx_ND = ops().rms_norm_backward(y_ND, in.x_ND, in.weight_D, in.rstd_N, in.residual_ND, target);
+    // rstd is given: three roundings.
+    const at::Tensor made = exact(in.x_ND) * exact(in.rstd_N).unsqueeze(1) * exact(in.weight_D);
+    const double error = 3 * unit_of(at::kFloat) + unit_of(in.x_ND.scalar_type());
+    expect_within(y_ND, made, made.abs() * error, "y again");
+    return dx_ND;
+  }
+
   void compare_forward(const at::Tensor& x_ND, const at::Tensor& weight_D, const Oracle& oracle) const {
     const RmsNormResult result = ops().rms_norm_forward(x_ND, weight_D, kEps);
     // A sum of D squares is off by at most D units (relative), its inverse root by half of that; a few operations more.
@@ -103,16 +117,15 @@ TEST_P(RmsNorm, MatchesAutograd) {
       const at::Tensor residual_ND = has_residual ? random({c.rows, c.columns}, c.type, 4) : at::Tensor();
       const Oracle oracle(x_ND, weight_D, dy_ND, residual_ND);
       compare_forward(x_ND, weight_D, oracle);
-      const at::Tensor rstd_N = oracle.rstd_N.to(at::kFloat).to(device());
+      const Inputs in{x_ND, weight_D, dy_ND, oracle.rstd_N.to(at::kFloat).to(device()), residual_ND};
       for (const at::ScalarType into : {at::kFloat, c.type}) {
         const at::Tensor poison_D = at::full({c.columns}, std::nan(""), weight_D.options().dtype(into));
-        const at::Tensor dx_ND =
-            ops().rms_norm_backward(dy_ND, x_ND, weight_D, rstd_N, residual_ND, {poison_D, /*accumulate=*/false});
+        const at::Tensor dx_ND = backward(in, {poison_D, /*accumulate=*/false});
         compare_backward(dx_ND, oracle);
         compare_weight(poison_D, at::zeros({c.columns}, at::kDouble), oracle, c.rows);
         const at::Tensor before_D = random({c.columns}, into, 5);
         const at::Tensor into_D = before_D.clone();
-        ops().rms_norm_backward(dy_ND, x_ND, weight_D, rstd_N, residual_ND, {into_D, /*accumulate=*/true});
+        EXPECT_TRUE(at::equal(backward(in, {into_D, /*accumulate=*/true}), dx_ND));
         compare_weight(into_D, exact(before_D), oracle, c.rows);
       }
     }
@@ -127,8 +140,8 @@ TEST_P(RmsNorm, TakesMisalignedTensors) {
     const Oracle oracle(x_ND, weight_D, dy_ND, {});
     compare_forward(x_ND, weight_D, oracle);
     const at::Tensor into_D = misaligned(at::zeros({256}, weight_D.options()));
-    const at::Tensor rstd_N = oracle.rstd_N.to(at::kFloat).to(device());
-    compare_backward(ops().rms_norm_backward(dy_ND, x_ND, weight_D, rstd_N, {}, {into_D}), oracle);
+    const Inputs in{x_ND, weight_D, dy_ND, oracle.rstd_N.to(at::kFloat).to(device()), {}};
+    compare_backward(backward(in, {into_D}), oracle);
     compare_weight(into_D, at::zeros({256}, at::kDouble), oracle, 33);
   }
 }
@@ -143,8 +156,9 @@ TEST_P(RmsNorm, RepeatsItsBits) {
     EXPECT_TRUE(at::equal(first.y_ND, second.y_ND));
     const at::Tensor one_D = at::empty({1024}, weight_D.options().dtype(at::kFloat));
     const at::Tensor other_D = at::empty_like(one_D);
-    const at::Tensor one_ND = ops().rms_norm_backward(dy_ND, x_ND, weight_D, first.rstd_N, {}, {one_D});
-    const at::Tensor other_ND = ops().rms_norm_backward(dy_ND, x_ND, weight_D, first.rstd_N, {}, {other_D});
+    const Inputs in{x_ND, weight_D, dy_ND, first.rstd_N, {}};
+    const at::Tensor one_ND = backward(in, {one_D});
+    const at::Tensor other_ND = backward(in, {other_D});
     EXPECT_TRUE(at::equal(one_ND, other_ND));
     EXPECT_TRUE(at::equal(one_D, other_D));
   }
@@ -158,8 +172,8 @@ TEST_P(RmsNorm, RefusesWhatItCannotTake) {
   EXPECT_THROW(ops().rms_norm_forward(x_ND, weight_D.narrow(0, 0, 7), kEps), core::Error);
   EXPECT_THROW(ops().rms_norm_forward(x_ND.t(), random({2}, at::kFloat, 2), kEps), core::Error);
   const at::Tensor rstd_N = random({2}, at::kFloat, 3);
-  EXPECT_THROW(ops().rms_norm_backward(x_ND, x_ND, weight_D, rstd_N, {}, {at::Tensor()}), core::Error);
-  EXPECT_THROW(ops().rms_norm_backward(x_ND, x_ND, weight_D, rstd_N, weight_D, {weight_D}), core::Error);
+  EXPECT_THROW(backward({x_ND, weight_D, x_ND, rstd_N, {}}, {at::Tensor()}), core::Error);
+  EXPECT_THROW(backward({x_ND, weight_D, x_ND, rstd_N, weight_D}, {weight_D}), core::Error);
 }
 
 INSTANTIATE_TEST_SUITE_P(Everywhere, RmsNorm, test::kImplementations, test::implementation_name);

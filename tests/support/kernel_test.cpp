@@ -2,6 +2,8 @@
 
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <cstdint>
+
 namespace tessera::test {
 
 void KernelTest::SetUp() {
@@ -21,6 +23,11 @@ void KernelTest::SetUp() {
 at::Tensor KernelTest::random(at::IntArrayRef sizes, at::ScalarType type, std::uint64_t seed) const {
   const at::Generator generator = at::detail::createCPUGenerator(seed);
   return at::randn(sizes, generator, at::TensorOptions().dtype(at::kFloat)).to(type).to(device_);
+}
+
+at::Tensor KernelTest::copy_of(const at::Tensor& tensor) {
+  const bool is_aligned = reinterpret_cast<std::uintptr_t>(tensor.const_data_ptr()) % 16 == 0;
+  return is_aligned ? tensor.clone() : misaligned(tensor);
 }
 
 at::Tensor KernelTest::misaligned(const at::Tensor& tensor) {

@@ -22,6 +22,8 @@ class KernelTest : public testing::TestWithParam<std::string> {
 
   /// Normal numbers, made on the CPU from `seed` and moved to the device.
   [[nodiscard]] at::Tensor random(at::IntArrayRef sizes, at::ScalarType type, std::uint64_t seed) const;
+  /// The same values elsewhere, at a 16-byte boundary or not, as the tensor is.
+  [[nodiscard]] static at::Tensor copy_of(const at::Tensor& tensor);
   /// The same values that do not start at a 16-byte boundary.
   [[nodiscard]] static at::Tensor misaligned(const at::Tensor& tensor);
 

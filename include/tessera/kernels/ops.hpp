@@ -3,10 +3,12 @@
 #include "tessera/kernels/attention.hpp"
 #include "tessera/kernels/cross_entropy.hpp"
 #include "tessera/kernels/image_transform.hpp"
+#include "tessera/kernels/linear.hpp"
 #include "tessera/kernels/optimizer.hpp"
 #include "tessera/kernels/qk_norm_rope.hpp"
 #include "tessera/kernels/random_fill.hpp"
 #include "tessera/kernels/rms_norm.hpp"
+#include "tessera/kernels/self_attention.hpp"
 #include "tessera/kernels/swiglu.hpp"
 
 #include <c10/core/Device.h>
@@ -14,8 +16,11 @@
 namespace tessera::kernels {
 
 /// The implementation of every op that a run uses. Chosen once; the model and the engine call through it and know no
-/// devices. Matrix products are not here: they are ATen's on every device.
+/// devices.
 struct Ops {
+  LinearForward* linear_forward;
+  LinearInputGradient* linear_input_gradient;
+  LinearWeightGradient* linear_weight_gradient;
   RmsNormForward* rms_norm_forward;
   RmsNormBackward* rms_norm_backward;
   QkNormRopeForward* qk_norm_rope_forward;
@@ -24,6 +29,8 @@ struct Ops {
   SwigluBackward* swiglu_backward;
   AttentionForward* attention_forward;
   AttentionBackward* attention_backward;
+  SelfAttentionForward* self_attention_forward;
+  SelfAttentionBackward* self_attention_backward;
   CrossEntropy* cross_entropy;
   CountTopK* count_top_k;
   AdamWStep* adamw_step;

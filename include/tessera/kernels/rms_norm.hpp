@@ -17,8 +17,9 @@ struct RmsNormResult {
 using RmsNormForward = RmsNormResult(const at::Tensor& x_ND, const at::Tensor& weight_D, double eps);
 
 /// Returns dx + residual_gradient, the gradient at a point where the norm's input also went on along a residual path
-/// (residual_gradient_ND undefined: dx alone), and leaves the weight's gradient in `weight_gradient`.
-using RmsNormBackward = at::Tensor(const at::Tensor& dy_ND, const at::Tensor& x_ND, const at::Tensor& weight_D,
+/// (residual_gradient_ND undefined: dx alone), and leaves the weight's gradient in `weight_gradient`. dy_ND becomes y,
+/// what forward gave, which the next layer's weight gradient needs.
+using RmsNormBackward = at::Tensor(at::Tensor& dy_ND, const at::Tensor& x_ND, const at::Tensor& weight_D,
                                    const at::Tensor& rstd_N, const at::Tensor& residual_gradient_ND,
                                    const GradientTarget& weight_gradient);
 

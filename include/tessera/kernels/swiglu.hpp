@@ -9,8 +9,9 @@ namespace tessera::kernels {
 /// silu(gate) * up, with fp32 arithmetic, rounded once. (Shazeer 2020)
 using SwigluForward = at::Tensor(const at::Tensor& gate_up_N2F);
 
-/// The gradient of gate_up_N2F.
-using SwigluBackward = at::Tensor(const at::Tensor& dy_NF, const at::Tensor& gate_up_N2F);
+/// In place: gate_up_N2F becomes its gradient, and dy_NF what forward gave, which the next layer's weight gradient
+/// needs.
+using SwigluBackward = void(at::Tensor& dy_NF, at::Tensor& gate_up_N2F);
 
 namespace reference {
 SwigluForward swiglu_forward;

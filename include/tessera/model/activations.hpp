@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <vector>
 
-// Shapes: B images, T tokens, N = B*T rows, D hidden, F intermediate, H query and K key heads of E elements,
-// C = (H + 2K) E, P elements a patch.
+// Shapes: B images, T tokens, N = B*T rows, R rows of a block's output (N, and B in the last block), D hidden,
+// F intermediate, H query and K key heads of E elements, C = (H + 2K) E, P elements a patch.
 
 namespace tessera::model {
 
@@ -21,9 +21,9 @@ struct BlockActivations {
   at::Tensor input_rstd_N;
   at::Tensor qkv_NC;
   kernels::AttentionResult attention;
-  at::Tensor middle_ND;  ///< after attention, before the feed-forward
-  at::Tensor middle_rstd_N;
-  at::Tensor gate_up_N2F;
+  at::Tensor middle_RD;  ///< after attention, before the feed-forward
+  at::Tensor middle_rstd_R;
+  at::Tensor gate_up_R2F;
 };
 
 /// What a forward pass keeps for its backward. Empty after it.

@@ -56,13 +56,13 @@ ParamTable build_param_table(const config::ModelShape& shape, const Geometry& ge
 
 /// Unit indices of the table above.
 struct BlockUnits {
-  int input_norm = 0;
   int qkv = 0;
+  int input_norm = 0;
   int q_norm = 0;
   int k_norm = 0;
   int o_proj = 0;
-  int post_norm = 0;
   int gate_up = 0;
+  int post_norm = 0;
   int down = 0;
 };
 constexpr int kPatchWeightUnit = 0;

@@ -12,6 +12,8 @@
 
 namespace tessera::model {
 
+class Block;
+
 /// How the classifier computes.
 struct ComputeOptions {
   c10::Device device = c10::kCPU;
@@ -38,6 +40,7 @@ class Qwen3Classifier {
   void backward(const at::Tensor& dlogits_BC, Activations& activations, Weights& weights, Gradients& gradients) const;
 
  private:
+  [[nodiscard]] Block make_block(std::int64_t index) const;
   [[nodiscard]] at::Tensor classify(const at::Tensor& last_BD, Weights& weights, Activations* keep) const;
   [[nodiscard]] at::Tensor classify_backward(const at::Tensor& dlogits_BC, const Activations& activations,
                                              Weights& weights, Gradients& gradients) const;

@@ -4,6 +4,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdint>
 #include <optional>
 #include <tuple>
 
@@ -18,7 +19,11 @@ bool is_for_cudnn(const at::Tensor& q_BTHE) {
          q_BTHE.size(3) <= 128;
 }
 
-at::Tensor heads_first(const at::Tensor& x_BTHE) { return x_BTHE.transpose(1, 2); }
+/// cuDNN reads 16 bytes at a time.
+at::Tensor heads_first(const at::Tensor& x_BTHE) {
+  const bool is_aligned = reinterpret_cast<std::uintptr_t>(x_BTHE.const_data_ptr()) % 16 == 0;
+  return (is_aligned ? x_BTHE : x_BTHE.clone(at::MemoryFormat::Contiguous)).transpose(1, 2);
+}
 
 /// While it lives, cuDNN adds up the query's gradient in a fixed order, not by atomics in any order. The other thing
 /// that ATen's switch does, filling every new tensor with NaN, is kept off.
@@ -68,11 +73,13 @@ AttentionGradients attention_backward(const at::Tensor& dout_BTHE, const at::Ten
   }
   attention::check_backward(dout_BTHE, q_BTHE, k_BTKE, v_BTKE, forward);
   const std::int64_t tokens = q_BTHE.size(1);
+  // LibTorch finds a plan that it made before by the strides of q, k and v alone: dout must always have the same.
+  const at::Tensor dout = dout_BTHE.contiguous();
   const DeterministicAttention deterministic;
   const at::Tensor none;
   const auto [dq, dk, dv] = at::_cudnn_attention_backward(
-      heads_first(dout_BTHE), heads_first(q_BTHE), heads_first(k_BTKE), heads_first(v_BTKE),
-      heads_first(forward.out_BTHE), forward.logsumexp_BHT.unsqueeze(-1), forward.philox_seed, forward.philox_offset,
+      heads_first(dout), heads_first(q_BTHE), heads_first(k_BTKE), heads_first(v_BTKE), heads_first(forward.out_BTHE),
+      forward.logsumexp_BHT.unsqueeze(-1), forward.philox_seed, forward.philox_offset,
       /*attn_bias=*/none, /*cum_seq_q=*/none, /*cum_seq_k=*/none, tokens, tokens, /*dropout_p=*/0, /*is_causal=*/true);
   return {heads_first(dq), heads_first(dk), heads_first(dv)};
 }

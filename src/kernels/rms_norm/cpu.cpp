@@ -29,7 +29,7 @@ RmsNormResult rms_norm_forward(const at::Tensor& x_ND, const at::Tensor& weight_
   return {y_ND, rstd_N};
 }
 
-at::Tensor rms_norm_backward(const at::Tensor& dy_ND, const at::Tensor& x_ND, const at::Tensor& weight_D,
+at::Tensor rms_norm_backward(at::Tensor& dy_ND, const at::Tensor& x_ND, const at::Tensor& weight_D,
                              const at::Tensor& rstd_N, const at::Tensor& residual_gradient_ND,
                              const GradientTarget& weight_gradient) {
   if (x_ND.scalar_type() != at::kFloat) {
@@ -40,7 +40,7 @@ at::Tensor rms_norm_backward(const at::Tensor& dy_ND, const at::Tensor& x_ND, co
   const RowChunks chunks(x_ND.size(0));
   const at::Tensor dx_ND = at::empty_like(x_ND);
   const at::Tensor dweight_PD = at::empty({chunks.count(), num_columns}, x_ND.options());
-  const auto* const dy = dy_ND.const_data_ptr<float>();
+  auto* const dy = dy_ND.mutable_data_ptr<float>();
   const auto* const x = x_ND.const_data_ptr<float>();
   const auto* const weight = weight_D.const_data_ptr<float>();
   const auto* const rstd = rstd_N.const_data_ptr<float>();

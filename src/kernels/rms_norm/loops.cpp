@@ -34,7 +34,7 @@ TESSERA_VECTOR_CLONES void backward_rows(const BackwardRows& rows) {
   float* __restrict dweight = rows.dweight;
   std::fill_n(dweight, num_columns, 0.0F);
   for (std::int64_t row = 0; row < rows.num_rows; ++row) {
-    const float* __restrict dy = rows.dy + row * num_columns;
+    float* __restrict dy = rows.dy + row * num_columns;
     const float* __restrict x = rows.x + row * num_columns;
     float* __restrict dx = rows.dx + row * num_columns;
     const float rstd = rows.rstd[row];
@@ -48,6 +48,7 @@ TESSERA_VECTOR_CLONES void backward_rows(const BackwardRows& rows) {
       const float normalised = x[i] * rstd;
       dweight[i] += dy[i] * normalised;
       dx[i] = (dy[i] * weight[i] - normalised * mean_dot) * rstd;
+      dy[i] = normalised * weight[i];
     }
     if (rows.residual != nullptr) {
       const float* __restrict residual = rows.residual + row * num_columns;

@@ -18,7 +18,7 @@ struct ForwardRows {
 void forward_rows(const ForwardRows& rows);
 
 struct BackwardRows {
-  const float* dy;
+  float* dy;  ///< becomes y
   const float* x;
   const float* weight;
   const float* rstd;

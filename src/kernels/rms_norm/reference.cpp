@@ -19,7 +19,7 @@ RmsNormResult rms_norm_forward(const at::Tensor& x_ND, const at::Tensor& weight_
 // y_i = w_i x_i r with r = (mean(x^2) + eps)^(-1/2), so dr/dx_j = -r^3 x_j / D and
 // dx_j = r w_j dy_j - x_j r^3 / D * sum_i(dy_i w_i x_i). With the normalised n = x r: dx = r (g - n mean(g n)), g = dy
 // w.
-at::Tensor rms_norm_backward(const at::Tensor& dy_ND, const at::Tensor& x_ND, const at::Tensor& weight_D,
+at::Tensor rms_norm_backward(at::Tensor& dy_ND, const at::Tensor& x_ND, const at::Tensor& weight_D,
                              const at::Tensor& rstd_N, const at::Tensor& residual_gradient_ND,
                              const GradientTarget& weight_gradient) {
   rms_norm::check_backward(dy_ND, x_ND, weight_D, rstd_N, residual_gradient_ND, weight_gradient);
@@ -34,6 +34,7 @@ at::Tensor rms_norm_backward(const at::Tensor& dy_ND, const at::Tensor& x_ND, co
   if (residual_gradient_ND.defined()) {
     dx_ND += residual_gradient_ND.to(at::kFloat);
   }
+  dy_ND.copy_(normalised_ND * weight_D.to(at::kFloat));
   return dx_ND.to(x_ND.scalar_type());
 }
 

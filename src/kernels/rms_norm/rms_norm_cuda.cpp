@@ -29,7 +29,7 @@ RmsNormResult rms_norm_forward(const at::Tensor& x_ND, const at::Tensor& weight_
   return {y_ND, rstd_N};
 }
 
-at::Tensor rms_norm_backward(const at::Tensor& dy_ND, const at::Tensor& x_ND, const at::Tensor& weight_D,
+at::Tensor rms_norm_backward(at::Tensor& dy_ND, const at::Tensor& x_ND, const at::Tensor& weight_D,
                              const at::Tensor& rstd_N, const at::Tensor& residual_gradient_ND,
                              const GradientTarget& weight_gradient) {
   const CudaScope scope("rms_norm_backward", x_ND);
@@ -39,7 +39,7 @@ at::Tensor rms_norm_backward(const at::Tensor& dy_ND, const at::Tensor& x_ND, co
   const at::Tensor dx_ND = at::empty_like(x_ND);
   const at::Tensor partial_PD = at::empty({num_partials, num_columns}, x_ND.options().dtype(at::kFloat));
   rms_norm::launch_backward(
-      {.dy_ND = dy_ND.const_data_ptr(),
+      {.dy_ND = dy_ND.mutable_data_ptr(),
        .x_ND = x_ND.const_data_ptr(),
        .weight_D = weight_D.const_data_ptr(),
        .rstd_N = rstd_N.const_data_ptr<float>(),

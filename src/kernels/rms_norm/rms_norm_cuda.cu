@@ -193,6 +193,7 @@ __global__ void __launch_bounds__(kMaxBackwardThreads) backward_kernel(BackwardA
     }
     const float slope = sum_over_team(dot, turn) * inverse_columns * rstd;
     T* const dx = static_cast<T*>(args.dx_ND) + offset;
+    T* const y = static_cast<T*>(args.dy_ND) + offset;
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) {
       const auto index = static_cast<int>(threadIdx.x + v * blockDim.x);
@@ -201,12 +202,15 @@ __global__ void __launch_bounds__(kMaxBackwardThreads) backward_kernel(BackwardA
       if (is_row && index < num_vectors) {
         const Vector<T> weight = load_weight<T>(args.weight_D, v, num_vectors);
         float values[kSize];
+        float made[kSize];
 #pragma unroll
         for (int i = 0; i < kSize; ++i) {
           const float g = element(dy[v], i) * element(weight, i);
           values[i] = (g - element(x[v], i) * slope) * rstd + element(residual[v], i);
+          made[i] = element(x[v], i) * rstd * element(weight, i);
         }
         store_vector(dx + static_cast<std::int64_t>(index) * kSize, pack<T>(values));
+        store_vector(y + static_cast<std::int64_t>(index) * kSize, pack<T>(made));
       }
     }
   }
@@ -236,7 +240,7 @@ template <class T>
 __global__ void __launch_bounds__(kBackwardThreads) backward_scalar_kernel(BackwardArgs args) {
   const std::int64_t row = blockIdx.x;
   const T* const x = static_cast<const T*>(args.x_ND) + row * args.num_columns;
-  const T* const dy = static_cast<const T*>(args.dy_ND) + row * args.num_columns;
+  T* const dy = static_cast<T*>(args.dy_ND) + row * args.num_columns;
   const T* const weight = static_cast<const T*>(args.weight_D);
   const float rstd = args.rstd_N[row];
   float dot = 0;
@@ -250,6 +254,7 @@ __global__ void __launch_bounds__(kBackwardThreads) backward_scalar_kernel(Backw
       value += to_float(static_cast<const T*>(args.residual_ND)[row * args.num_columns + i]);
     }
     static_cast<T*>(args.dx_ND)[row * args.num_columns + i] = from_float<T>(value);
+    dy[i] = from_float<T>(to_float(x[i]) * rstd * to_float(weight[i]));
   }
 }
 
@@ -327,11 +332,11 @@ void launch_backward(const BackwardArgs& args, core::DType dtype, cudaStream_t s
         backward_kernel<T, vectors()><<<num_blocks, block, shared_bytes, stream>>>(args);
       });
     } else {
-      if (args.num_rows > 0) {
-        backward_scalar_kernel<T><<<static_cast<unsigned>(args.num_rows), kBackwardThreads, 0, stream>>>(args);
-      }
       const auto column_blocks = static_cast<unsigned>((args.num_columns + kBackwardThreads - 1) / kBackwardThreads);
       weight_scalar_kernel<T><<<dim3(column_blocks, num_blocks), kBackwardThreads, 0, stream>>>(args);
+      if (args.num_rows > 0) {  // last: it overwrites dy
+        backward_scalar_kernel<T><<<static_cast<unsigned>(args.num_rows), kBackwardThreads, 0, stream>>>(args);
+      }
     }
   });
 }

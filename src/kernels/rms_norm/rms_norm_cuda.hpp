@@ -24,7 +24,7 @@ struct ForwardArgs {
 void launch_forward(const ForwardArgs& args, core::DType dtype, cudaStream_t stream);
 
 struct BackwardArgs {
-  const void* dy_ND;
+  void* dy_ND;  ///< becomes y
   const void* x_ND;
   const void* weight_D;
   const float* rstd_N;

@@ -27,25 +27,21 @@ at::Tensor swiglu_forward(const at::Tensor& gate_up_N2F) {
   return y_NF;
 }
 
-at::Tensor swiglu_backward(const at::Tensor& dy_NF, const at::Tensor& gate_up_N2F) {
+void swiglu_backward(at::Tensor& dy_NF, at::Tensor& gate_up_N2F) {
   if (gate_up_N2F.scalar_type() != at::kFloat) {
-    return reference::swiglu_backward(dy_NF, gate_up_N2F);
+    reference::swiglu_backward(dy_NF, gate_up_N2F);
+    return;
   }
   swiglu::check_backward(dy_NF, gate_up_N2F);
   const std::int64_t num_features = dy_NF.size(1);
-  const at::Tensor dgate_up_N2F = at::empty_like(gate_up_N2F);
-  const auto* const dy = dy_NF.const_data_ptr<float>();
-  const auto* const gate_up = gate_up_N2F.const_data_ptr<float>();
-  auto* const dgate_up = dgate_up_N2F.mutable_data_ptr<float>();
+  auto* const dy = dy_NF.mutable_data_ptr<float>();
+  auto* const gate_up = gate_up_N2F.mutable_data_ptr<float>();
   RowChunks(dy_NF.size(0)).for_each([&](std::int64_t, std::int64_t first, std::int64_t num_rows) {
     for (std::int64_t row = first; row < first + num_rows; ++row) {
       const std::int64_t packed = row * 2 * num_features;
-      swiglu::backward_row({dy + row * num_features, gate_up + packed, gate_up + packed + num_features,
-                            dgate_up + packed, dgate_up + packed + num_features},
-                           num_features);
+      swiglu::backward_row({dy + row * num_features, gate_up + packed, gate_up + packed + num_features}, num_features);
     }
   });
-  return dgate_up_N2F;
 }
 
 }  // namespace tessera::kernels::cpu

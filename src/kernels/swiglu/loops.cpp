@@ -48,15 +48,17 @@ TESSERA_VECTOR_CLONES void forward_row(const float* gate, const float* up, float
 }
 
 TESSERA_VECTOR_CLONES void backward_row(const BackwardRow& row, std::int64_t num_features) {
-  const float* __restrict dy = row.dy;
-  const float* __restrict gate = row.gate;
-  const float* __restrict up = row.up;
-  float* __restrict dgate = row.dgate;
-  float* __restrict dup = row.dup;
+  float* __restrict dys = row.dy;
+  float* __restrict gates = row.gate;
+  float* __restrict ups = row.up;
   for (std::int64_t i = 0; i < num_features; ++i) {
-    const float s = sigmoid(gate[i]);
-    dgate[i] = dy[i] * up[i] * (s * (1 + gate[i] * (1 - s)));
-    dup[i] = dy[i] * gate[i] * s;
+    const float dy = dys[i];
+    const float gate = gates[i];
+    const float up = ups[i];
+    const float s = sigmoid(gate);
+    dys[i] = gate * s * up;
+    gates[i] = dy * up * (s * (1 + gate * (1 - s)));
+    ups[i] = dy * gate * s;
   }
 }
 

@@ -8,12 +8,11 @@ namespace tessera::kernels::swiglu {
 
 void forward_row(const float* gate, const float* up, float* y, std::int64_t num_features);
 
+/// In place: dy becomes y, gate and up their gradients.
 struct BackwardRow {
-  const float* dy;
-  const float* gate;
-  const float* up;
-  float* dgate;
-  float* dup;
+  float* dy;
+  float* gate;
+  float* up;
 };
 void backward_row(const BackwardRow& row, std::int64_t num_features);
 

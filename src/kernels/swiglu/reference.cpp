@@ -18,7 +18,7 @@ at::Tensor swiglu_forward(const at::Tensor& gate_up_N2F) {
 }
 
 // silu(g) = g s with s = sigmoid(g), and silu'(g) = s + g s (1 - s).
-at::Tensor swiglu_backward(const at::Tensor& dy_NF, const at::Tensor& gate_up_N2F) {
+void swiglu_backward(at::Tensor& dy_NF, at::Tensor& gate_up_N2F) {
   swiglu::check_backward(dy_NF, gate_up_N2F);
   const at::Tensor wide_N2F = gate_up_N2F.to(at::kFloat);
   const at::Tensor wide_dy_NF = dy_NF.to(at::kFloat);
@@ -29,7 +29,8 @@ at::Tensor swiglu_backward(const at::Tensor& dy_NF, const at::Tensor& gate_up_N2
   const at::Tensor slope_NF = sigmoid_NF * (1 + gate_NF * (1 - sigmoid_NF));
   const at::Tensor dgate_NF = wide_dy_NF * up_NF * slope_NF;
   const at::Tensor dup_NF = wide_dy_NF * gate_NF * sigmoid_NF;
-  return at::cat({dgate_NF, dup_NF}, 1).to(gate_up_N2F.scalar_type());
+  dy_NF.copy_(gate_NF * sigmoid_NF * up_NF);
+  gate_up_N2F.copy_(at::cat({dgate_NF, dup_NF}, 1));
 }
 
 }  // namespace tessera::kernels::reference

@@ -26,18 +26,15 @@ at::Tensor swiglu_forward(const at::Tensor& gate_up_N2F) {
   return y_NF;
 }
 
-at::Tensor swiglu_backward(const at::Tensor& dy_NF, const at::Tensor& gate_up_N2F) {
+void swiglu_backward(at::Tensor& dy_NF, at::Tensor& gate_up_N2F) {
   const CudaScope scope("swiglu_backward", gate_up_N2F);
   swiglu::check_backward(dy_NF, gate_up_N2F);
-  const at::Tensor dgate_up_N2F = at::empty_like(gate_up_N2F);
-  swiglu::launch_backward({.dy_NF = dy_NF.const_data_ptr(),
-                           .gate_up_N2F = gate_up_N2F.const_data_ptr(),
-                           .dgate_up_N2F = dgate_up_N2F.mutable_data_ptr(),
+  swiglu::launch_backward({.dy_NF = dy_NF.mutable_data_ptr(),
+                           .gate_up_N2F = gate_up_N2F.mutable_data_ptr(),
                            .num_rows = dy_NF.size(0),
                            .num_features = dy_NF.size(1)},
                           dtype_of(gate_up_N2F), scope.stream());
   scope.check_launch();
-  return dgate_up_N2F;
 }
 
 }  // namespace tessera::kernels::cuda

@@ -21,9 +21,10 @@ __device__ __forceinline__ float sigmoid(float x) {
   }
 }
 
-struct Gradient {
-  float gate;
-  float up;
+struct Backward {
+  float y;
+  float dgate;
+  float dup;
 };
 
 template <class T>
@@ -32,9 +33,9 @@ __device__ __forceinline__ float forward_element(float gate, float up) {
 }
 
 template <class T>
-__device__ __forceinline__ Gradient backward_element(float dy, float gate, float up) {
+__device__ __forceinline__ Backward backward_element(float dy, float gate, float up) {
   const float s = sigmoid<T>(gate);
-  return {dy * up * (s * (1 + gate * (1 - s))), dy * gate * s};
+  return {gate * s * up, dy * up * (s * (1 + gate * (1 - s))), dy * gate * s};
 }
 
 /// The thread's first vector and where the row's pieces begin.
@@ -84,11 +85,9 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(BackwardArgs args, s
   const std::int64_t row = place.row + row_offset;
   const std::int64_t num_vectors = args.num_features / kVectorSize<T>;
   const std::int64_t packed = row * 2 * args.num_features;
-  const T* const gate_row = static_cast<const T*>(args.gate_up_N2F) + packed;
-  const T* const up_row = gate_row + args.num_features;
-  const T* const dy_row = static_cast<const T*>(args.dy_NF) + row * args.num_features;
-  T* const dgate_row = static_cast<T*>(args.dgate_up_N2F) + packed;
-  T* const dup_row = dgate_row + args.num_features;
+  T* const gate_row = static_cast<T*>(args.gate_up_N2F) + packed;
+  T* const up_row = gate_row + args.num_features;
+  T* const dy_row = static_cast<T*>(args.dy_NF) + row * args.num_features;
   Vector<T> gate[kUnroll];
   Vector<T> up[kUnroll];
   Vector<T> dy[kUnroll];
@@ -105,16 +104,19 @@ __global__ void __launch_bounds__(kThreads) backward_kernel(BackwardArgs args, s
   for (int u = 0; u < kUnroll; ++u) {
     const std::int64_t index = place.first + u * kThreads;
     if (index < num_vectors) {
+      float y[kVectorSize<T>];
       float dgate[kVectorSize<T>];
       float dup[kVectorSize<T>];
 #pragma unroll
       for (int i = 0; i < kVectorSize<T>; ++i) {
-        const Gradient gradient = backward_element<T>(element(dy[u], i), element(gate[u], i), element(up[u], i));
-        dgate[i] = gradient.gate;
-        dup[i] = gradient.up;
+        const Backward made = backward_element<T>(element(dy[u], i), element(gate[u], i), element(up[u], i));
+        y[i] = made.y;
+        dgate[i] = made.dgate;
+        dup[i] = made.dup;
       }
-      store_vector(dgate_row + index * kVectorSize<T>, pack<T>(dgate));
-      store_vector(dup_row + index * kVectorSize<T>, pack<T>(dup));
+      store_vector(dy_row + index * kVectorSize<T>, pack<T>(y));
+      store_vector(gate_row + index * kVectorSize<T>, pack<T>(dgate));
+      store_vector(up_row + index * kVectorSize<T>, pack<T>(dup));
     }
   }
 }
@@ -140,17 +142,17 @@ __global__ void __launch_bounds__(kThreads) backward_scalar_kernel(BackwardArgs 
   const Place place;
   const std::int64_t row = place.row + row_offset;
   const std::int64_t packed = row * 2 * args.num_features;
-  const T* const gate_row = static_cast<const T*>(args.gate_up_N2F) + packed;
-  T* const dgate_row = static_cast<T*>(args.dgate_up_N2F) + packed;
+  T* const gate_row = static_cast<T*>(args.gate_up_N2F) + packed;
+  T* const dy_row = static_cast<T*>(args.dy_NF) + row * args.num_features;
 #pragma unroll
   for (int u = 0; u < kUnroll; ++u) {
     const std::int64_t i = place.first + u * kThreads;
     if (i < args.num_features) {
-      const float dy = to_float(static_cast<const T*>(args.dy_NF)[row * args.num_features + i]);
-      const Gradient gradient =
-          backward_element<T>(dy, to_float(gate_row[i]), to_float(gate_row[args.num_features + i]));
-      dgate_row[i] = from_float<T>(gradient.gate);
-      dgate_row[args.num_features + i] = from_float<T>(gradient.up);
+      const Backward made =
+          backward_element<T>(to_float(dy_row[i]), to_float(gate_row[i]), to_float(gate_row[args.num_features + i]));
+      dy_row[i] = from_float<T>(made.y);
+      gate_row[i] = from_float<T>(made.dgate);
+      gate_row[args.num_features + i] = from_float<T>(made.dup);
     }
   }
 }
@@ -185,7 +187,7 @@ void launch_forward(const ForwardArgs& args, core::DType dtype, cudaStream_t str
 void launch_backward(const BackwardArgs& args, core::DType dtype, cudaStream_t stream) {
   dispatch(dtype, [&](auto type) {
     using T = decltype(type);
-    if (args.num_features % kVectorSize<T> == 0 && are_aligned(16, args.dy_NF, args.gate_up_N2F, args.dgate_up_N2F)) {
+    if (args.num_features % kVectorSize<T> == 0 && are_aligned(16, args.dy_NF, args.gate_up_N2F)) {
       for_row_grids(args.num_rows, args.num_features / kVectorSize<T>,
                     [&](dim3 grid, std::int64_t row) { backward_kernel<T><<<grid, kThreads, 0, stream>>>(args, row); });
     } else {

@@ -20,10 +20,10 @@ struct ForwardArgs {
 /// Stream-ordered on `stream`.
 void launch_forward(const ForwardArgs& args, core::DType dtype, cudaStream_t stream);
 
+/// In place: dy becomes y, gate_up its gradient.
 struct BackwardArgs {
-  const void* dy_NF;
-  const void* gate_up_N2F;
-  void* dgate_up_N2F;
+  void* dy_NF;
+  void* gate_up_N2F;
   std::int64_t num_rows;
   std::int64_t num_features;
 };
