@@ -1,9 +1,9 @@
 #include "command_line.hpp"
 #include "progress.hpp"
-#include "table.hpp"
 #include "tensor_source.hpp"
 #include "tessera/checkpoint/run_directory.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/table.hpp"
 #include "tessera/core/units.hpp"
 
 #include <fmt/ranges.h>
@@ -170,7 +170,7 @@ void print_list(const char* title, const std::vector<std::string>& names) {
 
 void print(const Comparison& comparison) {
   if (!comparison.different.empty()) {
-    Table table({{"tensor"}, {"elements", true}, {"different", true}, {"largest", true}, {"relative", true}});
+    core::Table table({{"tensor"}, {"elements", true}, {"different", true}, {"largest", true}, {"relative", true}});
     for (const Difference& difference : comparison.different) {
       table.add({difference.name, core::format_count(difference.num_elements),
                  core::format_count(difference.num_different), fmt::format("{:.3g}", difference.largest),

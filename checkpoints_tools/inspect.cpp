@@ -1,11 +1,11 @@
 #include "command_line.hpp"
 #include "progress.hpp"
 #include "statistics.hpp"
-#include "table.hpp"
 #include "tessera/checkpoint/reader.hpp"
 #include "tessera/checkpoint/run_state_json.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/suggest.hpp"
+#include "tessera/core/table.hpp"
 #include "tessera/core/units.hpp"
 
 #include <fmt/ranges.h>
@@ -95,7 +95,7 @@ void print_totals(const Reader& reader) {
 }
 
 // One line per parameter: "weight bf16, master exp_avg exp_avg_sq fp32".
-Table list_parameters(const std::vector<const StoredTensor*>& tensors) {
+core::Table list_parameters(const std::vector<const StoredTensor*>& tensors) {
   std::vector<const StoredTensor*> first;
   std::map<std::string, std::map<core::DType, std::string>> components;
   std::map<std::string, std::int64_t> bytes;
@@ -107,7 +107,7 @@ Table list_parameters(const std::vector<const StoredTensor*>& tensors) {
     components[name][tensor->info.dtype] += std::string(state::name_of(tensor->info.component)) + " ";
     bytes[name] += tensor->num_bytes();
   }
-  Table table({{"parameter"}, {"shape", true}, {"elements", true}, {"size", true}, {"stored"}});
+  core::Table table({{"parameter"}, {"shape", true}, {"elements", true}, {"size", true}, {"stored"}});
   for (const StoredTensor* tensor : first) {
     std::string stored;
     for (const auto& [dtype, names] : components[tensor->info.parameter]) {
@@ -158,11 +158,11 @@ class Inspection {
       print_totals(reader_);
       return;
     }
-    std::vector<Table::Column> columns{{"tensor"}, {"type"}, {"shape", true}, {"elements", true}};
+    std::vector<core::Table::Column> columns{{"tensor"}, {"type"}, {"shape", true}, {"elements", true}};
     for (const char* title : {"norm", "mean", "std", "min", "max", "zeros", "not finite"}) {
       columns.push_back({title, true});
     }
-    Table table(std::move(columns));
+    core::Table table(std::move(columns));
     std::string values;
     for_each([&](const StoredTensor& tensor, const Statistics& statistics) {
       table.add(row_of(tensor, statistics));

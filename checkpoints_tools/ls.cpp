@@ -1,7 +1,7 @@
 #include "command_line.hpp"
-#include "table.hpp"
 #include "tessera/checkpoint/run_directory.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/table.hpp"
 #include "tessera/core/units.hpp"
 
 #include <nlohmann/json.hpp>
@@ -62,14 +62,14 @@ void print_json(const std::vector<CheckpointEntry>& entries, const std::string& 
 }
 
 void print_table(const std::vector<CheckpointEntry>& entries, const std::string& latest) {
-  Table table({{"checkpoint"},
-               {"step", true},
-               {"epoch", true},
-               {"best acc", true},
-               {"size", true},
-               {"ranks", true},
-               {"age", true},
-               {"state"}});
+  core::Table table({{"checkpoint"},
+                     {"step", true},
+                     {"epoch", true},
+                     {"best acc", true},
+                     {"size", true},
+                     {"ranks", true},
+                     {"age", true},
+                     {"state"}});
   for (const CheckpointEntry& entry : entries) {
     if (!entry.whole()) {
       table.add({entry.name, "-", "-", "-", "-", "-", "-", "not whole"});

@@ -25,10 +25,13 @@ Examples:
     case Verb::kEval:
       return R"(usage: mpirun -np N tessera eval --checkpoint PATH --data_path PATH [flags]
 
-What is not given (model, data set, image and patch size) is taken from the checkpoint.
+What is not given (model, data set, image and patch size) is taken from the checkpoint. A table for people goes to
+stderr, one JSON object to stdout.
 
 Examples:
     tessera eval --checkpoint results/tiny/checkpoint-final --data_path /usr/share/fashion-mnist
+    tessera eval --checkpoint results/tiny/checkpoint-final --data_path /usr/share/fashion-mnist \
+      --csv figures.csv --predictions predictions.jsonl > figures.json
     mpirun -np 2 tessera eval --checkpoint model.safetensors --model_config tiny --dataset fashion-mnist \
       --data_path /usr/share/fashion-mnist --input_size 32 --patch_size 4
 )";

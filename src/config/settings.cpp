@@ -124,8 +124,9 @@ Settings runtime_settings(RuntimeConfig& runtime) {
       {"collectives", "auto|nccl|mpi", kForAll, &runtime.collectives,
        "what carries gradients; auto: NCCL where every rank has a GPU of its own, else MPI"},
       {"seed", "N", kForTraining, &runtime.seed, "of initialisation, order and augmentation"},
-      {"steps_per_print", "N", kForTraining, &runtime.steps_per_print, "optimizer steps per line of progress",
-       Range::kPositive, "steps_per_print"},
+      {"steps_per_print", "N", kForTraining, &runtime.steps_per_print,
+       "optimizer steps per line of progress; on a terminal the live line averages over as many", Range::kPositive,
+       "steps_per_print"},
       {"quiet", "", kForAll, &runtime.quiet, "no progress on stderr, only warnings and errors"},
   };
 }
@@ -173,6 +174,12 @@ std::vector<Setting> describe(Command& command) {
          {needed_for(kForEval, {"checkpoint", "PATH", kForEval, &command.eval.checkpoint,
                                 "a checkpoint directory; a file of weights: .safetensors, .pth or .h5; or a directory "
                                 "with config.json and safetensors"})});
+  append(list, "Results",
+         {{"csv", "FILE", kForEval, &command.eval.csv,
+           "all figures as a table, one a line: metric,class,prediction,bin,value"},
+          {"predictions", "FILE", kForEval, &command.eval.predictions,
+           "index, label, prediction and confidence of every image: as CSV where the name ends in .csv, as JSON lines "
+           "where it ends in .jsonl"}});
   append(list, "Plan",
          {{"world_size", "N", kForPlan | kForConfig, &command.plan.world_size, "number of ranks", Range::kPositive},
           {"gpu_memory", "BYTES", kForPlan, &command.plan.gpu_memory,

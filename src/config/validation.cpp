@@ -124,6 +124,14 @@ void check_output(const Checked& checked) {
   }
 }
 
+void check_eval(const Checked& checked) {
+  const std::string& predictions = checked.command.eval.predictions;
+  if (!predictions.empty() && !predictions.ends_with(".csv") && !predictions.ends_with(".jsonl")) {
+    checked.problems.add("--predictions {}: the name must end in .csv or .jsonl, which says how to write it",
+                         predictions);
+  }
+}
+
 void check_paths(const Checked& checked) {
   const RunConfig& run = checked.command.run;
   const Verb verb = checked.command.verb;
@@ -219,6 +227,7 @@ void check_settings(Checked checked) {
   check_runtime(checked);
   settle_resume(checked);
   check_output(checked);
+  check_eval(checked);
   check_paths(checked);
 }
 

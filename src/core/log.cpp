@@ -1,15 +1,12 @@
 #include "tessera/core/log.hpp"
 
-#include <unistd.h>
-
 #include <cstdio>
-#include <string>
 
 namespace tessera::core {
 namespace {
 
 // Clears what a status line left, so that a line never ends in the tail of another.
-std::string_view line_start() { return Log::is_terminal() ? "\r\x1b[K" : ""; }
+constexpr std::string_view kClearLine = "\r\x1b[K";
 
 void put(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stderr);
@@ -18,16 +15,15 @@ void put(const std::string& text) {
 
 }  // namespace
 
-bool Log::is_terminal() {
-  static const bool terminal = ::isatty(STDERR_FILENO) == 1;
-  return terminal;
+std::string Log::warning_mark() const { return terminal_.has_colour() ? "\x1b[33mwarning:\x1b[0m " : "warning: "; }
+
+void Log::write(std::string_view line) const {
+  put(std::string(terminal_.is_live() ? kClearLine : "") + std::string(line) + "\n");
 }
 
-void Log::write(std::string_view line) { put(std::string(line_start()) + std::string(line) + "\n"); }
-
 void Log::status(std::string_view line) const {
-  if (shows_everything() && is_terminal()) {
-    put(std::string(line_start()) + std::string(line));
+  if (is_live()) {
+    put(std::string(kClearLine) + cut_to_width(line, terminal_.columns() - 1));
   }
 }
 

@@ -8,9 +8,9 @@ namespace tessera::engine {
 namespace {
 
 // [sum of losses, images whose label came first, images], in fp64 on the device.
-at::Tensor measure(const at::Tensor& loss_B, const at::Tensor& top1) {
+at::Tensor measure(const at::Tensor& loss_B, const at::Tensor& label_rank_B) {
   const at::Tensor count = at::full({}, static_cast<double>(loss_B.numel()), loss_B.options().dtype(at::kDouble));
-  return at::stack({loss_B.to(at::kDouble).sum(), top1.to(at::kDouble), count});
+  return at::stack({loss_B.to(at::kDouble).sum(), label_rank_B.lt(1).sum().to(at::kDouble), count});
 }
 
 }  // namespace
@@ -34,7 +34,7 @@ StepStats train_step(const model::Qwen3Classifier& model, Engine& engine, const 
     engine.begin_micro_step(micro);
     model.backward(entropy.dlogits_BC, activations, engine.weights(), engine.gradients());
     mark("backward");
-    const at::Tensor measured = measure(entropy.loss_B, ops.count_top_k(logits_BC, batch.labels_B).top1);
+    const at::Tensor measured = measure(entropy.loss_B, ops.label_rank(logits_BC, batch.labels_B));
     metrics = metrics.defined() ? metrics.add_(measured) : measured;
   }
   const StepOutcome outcome = engine.finish_step(lr, metrics, [&] {

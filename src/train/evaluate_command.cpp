@@ -2,12 +2,13 @@
 #include "tessera/checkpoint/reader.hpp"
 #include "tessera/checkpoint/run_directory.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/io/file_system.hpp"
+#include "tessera/report/evaluation_text.hpp"
 #include "tessera/train/commands.hpp"
 #include "train/run_files.hpp"
 #include "train/trainer.hpp"
 #include "train/weight_source.hpp"
 
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -38,6 +39,29 @@ config::RecordedRun recorded_run(const std::string& path) {
   return {text.str(), "", 0, 0};
 }
 
+// What tells a person which image it is. Images of other data sets have no names but their numbers.
+std::vector<std::string> image_names(const data::Dataset& dataset, config::DatasetKind kind) {
+  std::vector<std::string> names;
+  if (kind == config::DatasetKind::kImageFolder) {
+    for (std::int64_t i = 0; i < dataset.size(); ++i) {
+      names.push_back(dataset.name(i));
+    }
+  }
+  return names;
+}
+
+void write_files(const config::EvalConfig& eval, const EvaluatedSet& set, const data::Dataset& dataset,
+                 config::DatasetKind kind) {
+  const io::FileSystem files;
+  if (!eval.csv.empty()) {
+    files.atomic_write(eval.csv, report::to_csv(set.summary));
+  }
+  if (!eval.predictions.empty()) {
+    files.atomic_write(eval.predictions,
+                       report::predictions_text(eval.predictions, set.outcomes, image_names(dataset, kind)));
+  }
+}
+
 }  // namespace
 
 void evaluate(const config::Command& command, const topology::Group& world, const core::Log& log) {
@@ -47,6 +71,10 @@ void evaluate(const config::Command& command, const topology::Group& world, cons
     config::fill_from_checkpoint(complete, recorded_run(command.eval.checkpoint));
     const config::DataConfig& data = complete.run.data;
     dataset = data::open_dataset({data.dataset, data.data_path, data::Split::kTest});
+    if (world.rank() == 0) {
+      require_writable_file("--csv", command.eval.csv);
+      require_writable_file("--predictions", command.eval.predictions);
+    }
   });
   const config::RunConfig& config = complete.run;
   Platform platform;
@@ -58,12 +86,13 @@ void evaluate(const config::Command& command, const topology::Group& world, cons
   world.agree([&] { source = trained_source(command.eval.checkpoint, model.params(), platform.compute); });
   const auto weights = engine::load_weights({model.params(), *platform.collectives, platform.mesh.world, *platform.ops},
                                             engine_options(config, platform.device, platform.compute), source);
-  const Evaluation result = evaluate_dataset(model, *weights, *dataset, loader_spec(config, platform), platform);
-  log.info("{}: acc1 {:.2f}% acc5 {:.2f}% loss {:.4f} on {} images", command.eval.checkpoint, result.acc1, result.acc5,
-           result.loss, result.num_images);
-  if (platform.is_first()) {
-    std::puts(to_json_line(result).c_str());
-  }
+  const EvaluatedSet set = evaluate_dataset({model, *weights, *dataset, loader_spec(config, platform), platform, log});
+  print_evaluation(set.summary, platform, log);
+  world.agree([&] {
+    if (platform.is_first()) {
+      write_files(command.eval, set, *dataset, config.data.dataset);
+    }
+  });
 }
 
 }  // namespace tessera::train

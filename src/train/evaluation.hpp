@@ -1,24 +1,33 @@
 #pragma once
 
+#include "tessera/core/log.hpp"
 #include "tessera/data/dataset.hpp"
 #include "tessera/data/loader.hpp"
 #include "tessera/model/qwen3_classifier.hpp"
+#include "tessera/report/evaluation.hpp"
 #include "train/platform.hpp"
 
-#include <cstdint>
+#include <vector>
 
 namespace tessera::train {
 
-struct Evaluation {
-  double loss = 0;  ///< plain cross-entropy, mean over the images
-  double acc1 = 0;  ///< percent
-  double acc5 = 0;
-  std::int64_t num_images = 0;
-  double seconds = 0;
+struct EvaluatedSet {
+  std::vector<report::ImageOutcome> outcomes;  ///< of every image, by index
+  report::Evaluation summary;
 };
 
-/// Runs the whole data set through the model, each image once over the ranks. Collective over the run.
-Evaluation evaluate_dataset(const model::Qwen3Classifier& model, model::Weights& weights, const data::Dataset& dataset,
-                            const data::LoaderSpec& spec, const Platform& platform);
+/// What an evaluation works with.
+struct EvaluationParts {
+  const model::Qwen3Classifier& model;
+  model::Weights& weights;
+  const data::Dataset& dataset;
+  const data::LoaderSpec& spec;
+  const Platform& platform;
+  const core::Log& log;
+};
+
+/// Runs the whole data set through the model, each image once over the ranks, and gives every rank the whole outcome.
+/// Collective over the run.
+EvaluatedSet evaluate_dataset(const EvaluationParts& parts);
 
 }  // namespace tessera::train

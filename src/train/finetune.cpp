@@ -9,9 +9,6 @@
 #include "train/trainer.hpp"
 #include "train/weight_source.hpp"
 
-#include <nlohmann/json.hpp>
-
-#include <cstdio>
 #include <memory>
 #include <optional>
 
@@ -55,11 +52,9 @@ void give_values(const TrainerParts& parts, const std::optional<std::string>& ch
 }
 
 void evaluate_once(const TrainerParts& parts) {
-  const Evaluation result = evaluate_dataset(parts.model, parts.engine.weights(), parts.test_set,
-                                             loader_spec(parts.config, parts.platform), parts.platform);
-  if (parts.platform.is_first()) {
-    std::puts(to_json_line(result).c_str());
-  }
+  const EvaluatedSet test = evaluate_dataset({parts.model, parts.engine.weights(), parts.test_set,
+                                              loader_spec(parts.config, parts.platform), parts.platform, parts.log});
+  print_evaluation(test.summary, parts.platform, parts.log);
 }
 
 void report_memory(const engine::MemoryPlan& plan, const Platform& platform, const core::Log& log) {

@@ -5,11 +5,11 @@
 #include "tessera/config/effective_settings.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/io/file_system.hpp"
+#include "tessera/report/evaluation_text.hpp"
 #include "train/versions.hpp"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
-
+#include <cstdio>
 #include <filesystem>
 
 namespace tessera::train {
@@ -83,12 +83,19 @@ void write_args(const config::RunConfig& config, const Platform& platform) {
   io::FileSystem().atomic_write((fs::path(config.output.output_dir) / "args.json").string(), text);
 }
 
-std::string to_json_line(const Evaluation& evaluation) {
-  const nlohmann::ordered_json line = {{"test_loss", evaluation.loss},
-                                       {"test_acc1", evaluation.acc1},
-                                       {"test_acc5", evaluation.acc5},
-                                       {"num_images", evaluation.num_images}};
-  return line.dump();
+void require_writable_file(const char* flag, const std::string& path) {
+  if (path.empty()) {
+    return;
+  }
+  core::require<core::UserError>(!fs::is_directory(path), "train", "{} {} is a directory: name a file", flag, path);
+  require_writable(flag, io::parent_directory(path));
+}
+
+void print_evaluation(const report::Evaluation& evaluation, const Platform& platform, const core::Log& log) {
+  log.info("{}", report::to_table(evaluation));
+  if (platform.is_first()) {
+    std::puts(report::to_json_line(evaluation).c_str());
+  }
 }
 
 }  // namespace tessera::train

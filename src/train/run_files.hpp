@@ -2,8 +2,8 @@
 
 #include "tessera/config/run_config.hpp"
 #include "tessera/core/log.hpp"
+#include "tessera/report/evaluation.hpp"
 #include "tessera/topology/group.hpp"
-#include "train/evaluation.hpp"
 #include "train/platform.hpp"
 
 #include <optional>
@@ -23,7 +23,12 @@ std::optional<std::string> share_path(const std::optional<std::string>& path, co
 /// args.json: every effective setting, versions, world, host names. Does nothing without an output directory.
 void write_args(const config::RunConfig& config, const Platform& platform);
 
-/// {"test_loss": ..., "test_acc1": ..., "test_acc5": ..., "num_images": ...}, one line.
-std::string to_json_line(const Evaluation& evaluation);
+/// On the first rank: that `path`, which `flag` names, can be written, with the directories that it needs; an empty
+/// path can. Throws UserError. What stands at `path` stays.
+void require_writable_file(const char* flag, const std::string& path);
+
+/// The outcome of an evaluation as a table for people, through `log`, and on the first rank as a line of JSON on
+/// stdout.
+void print_evaluation(const report::Evaluation& evaluation, const Platform& platform, const core::Log& log);
 
 }  // namespace tessera::train

@@ -15,12 +15,9 @@
 namespace tessera::train {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::ordered_json;  // which writes what is no number as null
 
 constexpr std::string_view kEndOfSaves = "]}\n";  // and of a line of log.txt
-
-// JSON has no infinities; null is what readers expect in their place.
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 // Lines whose `key` is at least `first` belong to steps that will be run again; a torn last line goes too.
 void drop_from(const std::filesystem::path& path, const char* key, std::int64_t first) {
@@ -72,6 +69,7 @@ RunLog::RunLog(const config::OutputConfig& output, std::int64_t first_step, std:
 
 void RunLog::step(const StepRecord& record) {
   events_.add(record.step, {{"loss", record.loss},
+                            {"acc1", record.accuracy},
                             {"lr", record.lr},
                             {"grad_norm", record.grad_norm},
                             {"perf/tokens_per_s", record.tokens_per_s},
@@ -82,13 +80,18 @@ void RunLog::step(const StepRecord& record) {
   }
   Json line = {{"step", record.step},
                {"epoch", record.epoch},
-               {"loss", number(record.loss)},
+               {"loss", record.loss},
                {"lr", record.lr},
-               {"grad_norm", number(record.grad_norm)},
+               {"grad_norm", record.grad_norm},
                {"seconds", record.seconds},
                {"tokens_per_s", record.tokens_per_s},
                {"mfu", record.mfu},
-               {"peak_bytes", record.peak_bytes}};
+               {"peak_bytes", record.peak_bytes},
+               {"acc1", record.accuracy},
+               {"parts", Json::object()}};
+  for (const auto& [part, seconds] : record.parts) {
+    line["parts"][part] = std::round(seconds * 1e6) / 1e6;
+  }
   if (record.skipped) {
     line["skipped"] = true;
   }
@@ -103,9 +106,9 @@ void RunLog::epoch(const EpochRecord& record) {
     return;
   }
   const Json line = {{"train_lr", record.train_lr},
-                     {"train_acc1", number(record.train_acc1)},
-                     {"train_loss", number(record.train_loss)},
-                     {"test_loss", number(record.test_loss)},
+                     {"train_acc1", record.train_acc1},
+                     {"train_loss", record.train_loss},
+                     {"test_loss", record.test_loss},
                      {"test_acc1", record.test_acc1},
                      {"test_acc5", record.test_acc5},
                      {"epoch", record.epoch},

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <map>
 #include <string>
 
 namespace tessera::train {
@@ -13,6 +14,7 @@ struct StepRecord {
   std::int64_t step = 0;
   std::int64_t epoch = 0;
   double loss = 0;
+  double accuracy = 0;  ///< percent, on the step's own images
   double lr = 0;
   double grad_norm = 0;
   bool skipped = false;
@@ -20,6 +22,7 @@ struct StepRecord {
   double tokens_per_s = 0;  ///< of all ranks
   double mfu = 0;           ///< of 1
   std::int64_t peak_bytes = 0;
+  std::map<std::string, double> parts;  ///< seconds of the device at each; "update" is the step before's
 };
 
 struct EpochRecord {

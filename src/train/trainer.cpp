@@ -12,6 +12,7 @@ namespace tessera::train {
 namespace {
 
 constexpr const char* kBest = "best";
+constexpr const char* kBetweenSteps = "between";  // evaluations, saves, the log: no part of a step
 
 }  // namespace
 
@@ -37,6 +38,7 @@ Trainer::Trainer(const TrainerParts& parts, const state::RunState& run)
       peak_(peak_rate(parts.platform.device, parts.platform.compute, parts.platform.mesh.device.gpu.name)),
       run_log_(parts.platform.is_first() ? RunLog(parts.config.output, run.global_step, run.epoch) : RunLog()),
       progress_(parts.log, parts.config.runtime.steps_per_print),
+      part_clock_(parts.platform.device),
       saver_({parts.config.output, parts.platform, parts.log, parts.engine, run_log_,
               run.global_step > 0 ? run.global_step : -1}) {
   if (parts.config.optimizer.max_steps > 0) {
@@ -102,7 +104,9 @@ engine::StepStats Trainer::one_step(data::Loader& loader, double lr) {
     return {std::move(batch->images_B3SS), std::move(batch->labels_B)};
   };
   engine::StepOptions options{parts_.config.data.accum_iter, parts_.config.optimizer.smoothing};
+  options.mark = [this](const char* part) { part_clock_.mark(part); };
   options.before_update = [this] { saver_.before_update(); };
+  part_clock_.mark(kBetweenSteps);
   return engine::train_step(parts_.model, parts_.engine, *parts_.platform.ops, options, lr, next);
 }
 
@@ -119,18 +123,23 @@ void Trainer::record(const engine::StepStats& stats, double lr, double seconds) 
     parts_.log.warn("step {} was skipped on every rank: loss {}, gradient norm {}", run_.global_step - 1, stats.loss,
                     stats.grad_norm);
   }
+  // Up to where the host has waited for the device anyway, so with the update of the step before.
+  std::map<std::string, double> parts = part_clock_.take_until("norm");
+  parts.erase(kBetweenSteps);
   const StepRecord record{run_.global_step - 1,
                           run_.epoch,
                           stats.loss,
+                          stats.accuracy,
                           lr,
                           stats.grad_norm,
                           stats.skipped,
                           seconds,
                           tokens_per_second(stats.num_images, seconds),
                           mfu(stats.num_images, seconds),
-                          peak_memory_bytes(parts_.platform.device)};
+                          peak_memory_bytes(parts_.platform.device),
+                          std::move(parts)};
   run_log_.step(record);
-  progress_.show({run_.step_in_epoch, run_.steps_per_epoch, last_step_ - run_.global_step, stats.accuracy}, record);
+  progress_.show({run_.step_in_epoch, run_.steps_per_epoch, last_step_ - run_.global_step}, record);
 }
 
 void Trainer::save_if_due() {
@@ -154,8 +163,11 @@ void Trainer::save(std::vector<std::string> names) {
 }
 
 void Trainer::finish_epoch() {
-  const Evaluation test = evaluate_dataset(parts_.model, parts_.engine.weights(), parts_.test_set,
-                                           loader_spec(parts_.config, parts_.platform), parts_.platform);
+  const EvaluatedSet evaluated =
+      evaluate_dataset({parts_.model, parts_.engine.weights(), parts_.test_set,
+                        loader_spec(parts_.config, parts_.platform), parts_.platform, parts_.log});
+  const report::Evaluation& test = evaluated.summary;
+  progress_.evaluated(test.seconds);
   const bool improved = test.acc1 > run_.best_accuracy;
   run_.best_accuracy = std::max(run_.best_accuracy, test.acc1);
   const auto steps = static_cast<double>(run_.steps_per_epoch);

@@ -11,6 +11,7 @@
 #include "tessera/train/schedule.hpp"
 #include "train/evaluation.hpp"
 #include "train/meters.hpp"
+#include "train/part_clock.hpp"
 #include "train/platform.hpp"
 #include "train/progress.hpp"
 #include "train/run_log.hpp"
@@ -61,6 +62,7 @@ class Trainer {
   PeakRate peak_;
   RunLog run_log_;
   Progress progress_;
+  PartClock part_clock_;
   Saver saver_;
   Stopwatch since_save_;
   bool best_is_due_ = false;  // the last epoch was the best

@@ -39,7 +39,7 @@ LIBRARIES = [
     library("fmt", r"fmt/", "", None, "any"),
     library("Boost", r"boost/", "Boost::program_options", "config checkpoints_tools", "any"),
     library("nlohmann/json", r"nlohmann/", "nlohmann_json::nlohmann_json",
-            "config io checkpoint train checkpoints_tools", "cpp"),
+            "config io report checkpoint train checkpoints_tools", "cpp"),
     library("MPI", r"mpi\.h$", "MPI::MPI_C tessera_hdf5", "topology comm checkpoint", "src"),
     library("hwloc", r"hwloc", "tessera_hwloc", "topology", "src"),
     library("NCCL", r"nccl", "tessera_nccl", "comm", "src"),
@@ -70,7 +70,7 @@ ONLY_HEADERS = {
 }
 
 # Here backends are files that CMake chooses, never conditionals.
-UNCONDITIONAL = {"config", "state", "data", "model", "engine", "checkpoint", "train", "checkpoints_tools", "main"}
+UNCONDITIONAL = {"config", "state", "data", "model", "engine", "checkpoint", "report", "train", "checkpoints_tools", "main"}
 
 # Foreign umbrella headers cost every includer seconds; in sources they come precompiled.
 UMBRELLAS = re.compile(r"(ATen/ATen\.h|torch/(torch|all|extension)\.h|c10/c10\.h)$")

@@ -9,19 +9,17 @@
 #include "tessera/model/flops.hpp"
 #include "tessera/topology/session.hpp"
 #include "train/meters.hpp"
+#include "train/part_clock.hpp"
 #include "train/planning.hpp"
 #include "train/platform.hpp"
 
 #include <ATen/ops/arange.h>
 #include <ATen/ops/randn.h>
-#include <c10/core/Event.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstdio>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,48 +27,6 @@ namespace tessera::train {
 namespace {
 
 constexpr std::int64_t kWarmUp = 5;
-
-/// Milliseconds on the device between marks, by the name of the part that each mark ends.
-class PartClock {
- public:
-  explicit PartClock(c10::Device device) : device_(device), guard_(device.type()) {}
-
-  void mark(const std::string& part) {
-    marks_.push_back({part, Stopwatch(), {}});
-    if (!device_.is_cpu()) {
-      marks_.back().event.emplace(device_.type(), c10::EventFlag::BACKEND_DEFAULT);
-      marks_.back().event->record(guard_.getStream(device_));
-    }
-  }
-
-  /// Sums of the parts since the last call, all of it under "step". Waits for the device.
-  std::map<std::string, double> take() {
-    if (!device_.is_cpu()) {
-      guard_.getStream(device_).synchronize();
-    }
-    std::map<std::string, double> sums;
-    for (std::size_t i = 1; i < marks_.size(); ++i) {
-      sums[marks_[i].part] += between(marks_[i - 1], marks_[i]);
-    }
-    sums["step"] = between(marks_.front(), marks_.back());
-    marks_.clear();
-    return sums;
-  }
-
- private:
-  struct Mark {
-    std::string part;
-    Stopwatch since;
-    std::optional<c10::Event> event;
-  };
-  [[nodiscard]] double between(const Mark& from, const Mark& to) const {
-    return device_.is_cpu() ? 1e3 * (from.since.seconds() - to.since.seconds()) : from.event->elapsedTime(*to.event);
-  }
-
-  c10::Device device_;
-  c10::impl::VirtualGuardImpl guard_;
-  std::vector<Mark> marks_;
-};
 
 struct Bench {
   const config::RunConfig& config;
@@ -103,10 +59,15 @@ std::map<std::string, std::vector<double>> time_steps(const Bench& bench, const 
   for (std::int64_t i = 0; i < kWarmUp + num_steps; ++i) {
     clock.mark("start");
     engine::train_step(model, engine, *platform.ops, step, 1e-4, [&] { return batch; });
-    for (const auto& [part, milliseconds] : clock.take()) {
-      if (i >= kWarmUp) {
-        times[part].push_back(milliseconds);
+    double total = 0;
+    for (const auto& [part, seconds] : clock.take_until("update")) {
+      if (i >= kWarmUp && part != "start") {
+        times[part].push_back(1e3 * seconds);
+        total += 1e3 * seconds;
       }
+    }
+    if (i >= kWarmUp) {
+      times["step"].push_back(total);
     }
   }
   return times;

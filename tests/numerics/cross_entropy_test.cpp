@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <tuple>
+#include <vector>
 
 // Shapes: B images, C classes.
 
@@ -46,7 +47,9 @@ TEST_P(CrossEntropyTest, MatchesAutograd) {
   }
 }
 
-TEST_P(CrossEntropyTest, CountsHitsAndGivesTiesToTheLowerClass) {
+std::int64_t count_below(const at::Tensor& rank_B, std::int64_t k) { return rank_B.lt(k).sum().item<std::int64_t>(); }
+
+TEST_P(CrossEntropyTest, RanksLabelsAndGivesTiesToTheLowerClass) {
   const float nan = std::nanf("");
   const at::Tensor logits_BC = at::tensor({5.F, 1.F, 2.F, 3.F, 4.F, 0.F, 0.F,   // label 0 is greatest
                                            5.F, 1.F, 2.F, 3.F, 4.F, 0.F, 0.F,   // label 1 is fifth
@@ -59,19 +62,19 @@ TEST_P(CrossEntropyTest, CountsHitsAndGivesTiesToTheLowerClass) {
                                    .view({8, 7})
                                    .to(device());
   const at::Tensor labels_B = at::tensor({0, 1, 5, 0, 4, 5, 0, 6}, at::kLong).to(device());
-  const TopKCounts counts = ops().count_top_k(logits_BC, labels_B);
-  EXPECT_EQ(counts.top1.item<std::int64_t>(), 2);
-  EXPECT_EQ(counts.top5.item<std::int64_t>(), 4);
+  const at::Tensor rank_B = ops().label_rank(logits_BC, labels_B).cpu();
+  const std::vector<std::int64_t> expected{0, 4, 5, 0, 4, 5, kNoRank, 5};
+  EXPECT_TRUE(rank_B.equal(at::tensor(expected))) << rank_B;
 }
 
-TEST_P(CrossEntropyTest, CountsEveryImageAmongFewClasses) {
+TEST_P(CrossEntropyTest, EveryImageIsAHitAmongFewClasses) {
   const at::Tensor logits_BC = random({40, 3}, at::kFloat, 1);
   const at::Tensor labels_B = labels(40, 3);
-  const TopKCounts counts = ops().count_top_k(logits_BC, labels_B);
-  EXPECT_EQ(counts.top5.item<std::int64_t>(), 40);
-  EXPECT_EQ(counts.top1.item<std::int64_t>(), (logits_BC.argmax(1) == labels_B).sum().item<std::int64_t>());
+  const at::Tensor rank_B = ops().label_rank(logits_BC, labels_B);
+  EXPECT_EQ(count_below(rank_B, 5), 40);
+  EXPECT_EQ(count_below(rank_B, 1), (logits_BC.argmax(1) == labels_B).sum().item<std::int64_t>());
   const at::Tensor broken_BC = at::full_like(logits_BC, std::nan(""));
-  EXPECT_EQ(ops().count_top_k(broken_BC, labels_B).top5.item<std::int64_t>(), 0);
+  EXPECT_EQ(count_below(ops().label_rank(broken_BC, labels_B), 5), 0);
 }
 
 TEST_P(CrossEntropyTest, RefusesWhatItCannotTake) {

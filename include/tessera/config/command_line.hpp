@@ -14,7 +14,9 @@ enum class Verb { kFinetune, kEval, kPlan, kConfig };
 
 /// `tessera eval`: what was not given comes from the checkpoint, through fill_from_checkpoint().
 struct EvalConfig {
-  std::string checkpoint;  ///< a checkpoint directory, a .safetensors file, or a directory laid out as Hugging Face's
+  std::string checkpoint;   ///< a checkpoint directory, a .safetensors file, or a directory laid out as Hugging Face's
+  std::string csv;          ///< where to write the figures; empty: nowhere
+  std::string predictions;  ///< where to write what was made of each image, .csv or .jsonl; empty: nowhere
   bool shape_is_open = false;
   bool dataset_is_open = false;
   bool input_size_is_open = false;

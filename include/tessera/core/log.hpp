@@ -1,8 +1,11 @@
 #pragma once
 
 #include "tessera/core/error.hpp"
+#include "tessera/core/terminal.hpp"
 
+#include <string>
 #include <string_view>
+#include <utility>
 
 namespace tessera::core {
 
@@ -11,7 +14,8 @@ class Log {
  public:
   enum class Level { kSilent, kWarnings, kAll };
 
-  explicit Log(Level level) : level_(level) {}
+  explicit Log(Level level, Terminal terminal = Terminal::of_stderr())
+      : level_(level), terminal_(std::move(terminal)) {}
 
   template <class... Args>
   void info(fmt::format_string<Args...> text, Args&&... args) const {
@@ -22,21 +26,22 @@ class Log {
   template <class... Args>
   void warn(fmt::format_string<Args...> text, Args&&... args) const {
     if (level_ != Level::kSilent) {
-      write("warning: " + fmt::format(text, std::forward<Args>(args)...));
+      write(warning_mark() + fmt::format(text, std::forward<Args>(args)...));
     }
   }
 
-  /// A line that the next one replaces, where stderr is a terminal and everything is shown; else nothing.
+  /// A line that the next one replaces, cut to the terminal's width; nothing where a line is not replaced.
   void status(std::string_view line) const;
-
-  [[nodiscard]] bool shows_everything() const { return level_ == Level::kAll; }
-  /// Whether stderr is a terminal: only there may a line be replaced.
-  static bool is_terminal();
+  /// Whether status() shows anything.
+  [[nodiscard]] bool is_live() const { return level_ == Level::kAll && terminal_.is_live(); }
+  [[nodiscard]] const Terminal& terminal() const { return terminal_; }
 
  private:
-  static void write(std::string_view line);
+  [[nodiscard]] std::string warning_mark() const;
+  void write(std::string_view line) const;
 
   Level level_;
+  Terminal terminal_;
 };
 
 }  // namespace tessera::core

@@ -2,6 +2,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <limits>
+
 // Shapes: B images, C classes.
 
 namespace tessera::kernels {
@@ -15,15 +18,14 @@ struct CrossEntropyResult {
 /// LabelSmoothingCrossEntropy). logits_BC is fp32, labels_B int64 in [0, C).
 using CrossEntropy = CrossEntropyResult(const at::Tensor& logits_BC, const at::Tensor& labels_B, double smoothing);
 
-struct TopKCounts {
-  at::Tensor top1;  ///< int64 scalar: images whose label has the greatest logit (ties: lower class wins)
-  at::Tensor top5;  ///< int64 scalar: images whose label is among the 5 greatest (all of them, where C < 5)
-};
-using CountTopK = TopKCounts(const at::Tensor& logits_BC, const at::Tensor& labels_B);
+/// rank_B, int64: how many classes have a greater logit than the label (among equal ones the lower class stands first),
+/// so that a rank below k means a hit among the first k. Where the label's logit is no number, kNoRank.
+constexpr std::int64_t kNoRank = std::numeric_limits<std::int32_t>::max();
+using LabelRank = at::Tensor(const at::Tensor& logits_BC, const at::Tensor& labels_B);
 
 namespace reference {
 CrossEntropy cross_entropy;
-CountTopK count_top_k;
+LabelRank label_rank;
 }  // namespace reference
 
 }  // namespace tessera::kernels

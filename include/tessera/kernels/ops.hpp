@@ -32,7 +32,7 @@ struct Ops {
   SelfAttentionForward* self_attention_forward;
   SelfAttentionBackward* self_attention_backward;
   CrossEntropy* cross_entropy;
-  CountTopK* count_top_k;
+  LabelRank* label_rank;
   AdamWStep* adamw_step;
   AddSumOfSquares* add_sum_of_squares;
   Accumulate* accumulate;

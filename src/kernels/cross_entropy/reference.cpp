@@ -39,16 +39,14 @@ CrossEntropyResult cross_entropy(const at::Tensor& logits_BC, const at::Tensor& 
   return {loss_B, dlogits_BC};
 }
 
-TopKCounts count_top_k(const at::Tensor& logits_BC, const at::Tensor& labels_B) {
+at::Tensor label_rank(const at::Tensor& logits_BC, const at::Tensor& labels_B) {
   check_arguments(logits_BC, labels_B);
   const at::Tensor labels_B1 = labels_B.unsqueeze(1);
   const at::Tensor own_B1 = logits_BC.gather(1, labels_B1);
   const at::Tensor classes_C = at::arange(logits_BC.size(1), labels_B.options());
   // Counted are the classes that the label does not beat, so that a NaN, which beats nothing, is never a hit.
   const at::Tensor beaten_BC = (own_B1 > logits_BC) | ((own_B1 == logits_BC) & (labels_B1 <= classes_C));
-  const at::Tensor rank_B = beaten_BC.logical_not().sum(1);
-  const at::Tensor is_number_B = own_B1.squeeze(1) == own_B1.squeeze(1);
-  return {((rank_B < 1) & is_number_B).sum(), ((rank_B < 5) & is_number_B).sum()};
+  return beaten_BC.logical_not().sum(1).masked_fill(own_B1.squeeze(1).isnan(), kNoRank);
 }
 
 }  // namespace tessera::kernels::reference
