@@ -1,4 +1,4 @@
-#include "kernels/self_attention/heads.cuh"
+#include "kernels/self_attention/rotation.cuh"
 
 #include <cuda/std/limits>
 
@@ -142,16 +142,24 @@ __global__ void __launch_bounds__(kGroupThreads, 2) forward_kernel(ForwardArgs a
   __syncthreads();
 
   const auto* const queries_of_image = static_cast<const Bf16*>(in.qkv_NC) + place.queries;
+  RowPair ahead;  // the next tile's, on their way while this one is attended to
+  const auto fetch = [&](int tile) {
+    const QueryRow first(tiling, tile, first_row(), num_tokens);
+    const QueryRow second(tiling, tile, first_row() + 8, num_tokens);
+    ahead.load(queries_of_image + first.readable_token() * place.stride + first.head * kHeadDim,
+               queries_of_image + second.readable_token() * place.stride + second.head * kHeadDim);
+  };
+  fetch(tiling.num_tiles - 1);
   for (int tile = tiling.num_tiles - 1; tile >= 0; --tile) {
     const QueryRow first(tiling, tile, first_row(), num_tokens);
     const QueryRow second(tiling, tile, first_row() + 8, num_tokens);
     const int tokens[2] = {first.token, second.token};
     const int readable[2] = {first.readable_token(), second.readable_token()};
-    RowPair queries;
-    queries.load(queries_of_image + readable[0] * place.stride + first.head * kHeadDim,
-                 queries_of_image + readable[1] * place.stride + second.head * kHeadDim);
-    float rstd[2];
-    normalise_and_rotate(queries, readable, in.q_weight_E, in, rstd);
+    RowPair queries = ahead;
+    if (tile > 0) {
+      fetch(tile - 1);
+    }
+    normalise_and_rotate(queries, readable, in.q_weight_E, in);
     Attended attended;
     attended.out.clear();
     const int num_keys = round_up(tiling.num_keys(tile, num_tokens), 16);
