@@ -1,8 +1,10 @@
-// tessera: fine-tunes Qwen3 on Slurm clusters with ZeRO. From here, each verb is one function in tessera/train.
+// tessera: fine-tunes Qwen3 on Slurm clusters with ZeRO. From here, each verb is one function in tessera/train or
+// tessera/report.
 #include "tessera/config/command_line.hpp"
 #include "tessera/config/effective_settings.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/log.hpp"
+#include "tessera/report/comparison.hpp"
 #include "tessera/topology/session.hpp"
 #include "tessera/train/commands.hpp"
 
@@ -40,6 +42,10 @@ void run(const Command& command, const tessera::topology::Group& world) {
       return tessera::train::print_plan(command);
     case Verb::kConfig:
       std::puts(tessera::config::effective_deepspeed_json(command.run, command.plan.world_size).c_str());
+      return;
+    case Verb::kCompare:
+      return tessera::report::run_compare({command.runs.directories.at(0), command.runs.directories.at(1),
+                                           command.runs.tolerance, command.json, command.runs.output});
   }
 }
 

@@ -124,7 +124,9 @@ Command parse_command_line(int argc, const char* const* argv) {
 
   Problems problems;
   const std::vector<Setting> settings = describe(command);
-  Origins origins = assign_flags(read_flags(words, verb, settings, problems), settings, problems);
+  GivenWords given = read_flags(words, verb, settings, problems);
+  command.runs.directories = std::move(given.operands);
+  Origins origins = assign_flags(given.flags, settings, problems);
   if (command.run.zero.config_file.empty()) {
     apply_deepspeed_flag(command.run.zero, origins, problems);
   } else if (const auto source = read_json(command.run.zero, problems)) {

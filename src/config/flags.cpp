@@ -20,13 +20,13 @@ bool belongs_to(const Setting& setting, const VerbInfo& verb) { return (setting.
 /// hide those in the others.
 using Segment = std::vector<std::string>;
 
-std::vector<Segment> split_at_flags(const std::vector<std::string>& words, Problems& problems) {
+std::vector<Segment> split_at_flags(const std::vector<std::string>& words, std::vector<std::string>& before) {
   std::vector<Segment> segments;
   for (const std::string& word : words) {
     if (word.starts_with("--")) {
       segments.push_back({word});
     } else if (segments.empty()) {
-      problems.add("'{}' stands where a flag should: flags begin with --", word);
+      before.push_back(word);
     } else {
       segments.back().push_back(word);
     }
@@ -41,10 +41,11 @@ class FlagReader {
   FlagReader(const VerbInfo& verb, const std::vector<Setting>& settings, Problems& problems)
       : verb_(verb), settings_(settings), problems_(problems) {}
 
-  void read(const Segment& segment) {
+  void read(Segment segment) {
     const std::string name = name_in(segment.front());
     for (const Setting& setting : settings_) {
       if (setting.verbs != kNoVerb && (name == setting.name || (name == setting.old_name && !name.empty()))) {
+        take_operands(segment, !setting.value.empty());
         read_setting(name, setting, segment);
         return;
       }
@@ -62,9 +63,29 @@ class FlagReader {
     problems_.add("--{} is not a flag of 'tessera {}'{}", name, verb_.name, suggestion(name));
   }
 
-  [[nodiscard]] GivenFlags take() { return std::move(given_); }
+  [[nodiscard]] GivenWords take(std::vector<std::string> operands) {
+    operands.insert(operands.end(), operands_.begin(), operands_.end());
+    if (verb_.operands.empty()) {
+      for (const std::string& word : operands) {
+        problems_.add("'{}' stands where a flag should: flags begin with --", word);
+      }
+    } else if (operands.size() < verb_.least_operands || operands.size() > verb_.most_operands) {
+      problems_.add("'tessera {} {}': {} were given", verb_.name, verb_.operands, operands.size());
+    }
+    return {std::move(given_), std::move(operands)};
+  }
 
  private:
+  /// Words after the flag and its value, where the verb has operands.
+  void take_operands(Segment& segment, bool takes_value) {
+    const bool has_value_within = segment.front().find('=') != std::string::npos;
+    const std::size_t own = takes_value && !has_value_within ? 2 : 1;
+    if (!verb_.operands.empty() && segment.size() > own) {
+      operands_.insert(operands_.end(), segment.begin() + static_cast<std::ptrdiff_t>(own), segment.end());
+      segment.resize(own);
+    }
+  }
+
   void read_setting(const std::string& name, const Setting& setting, const Segment& segment) {
     if (!belongs_to(setting, verb_)) {
       std::vector<std::string> others;
@@ -139,6 +160,7 @@ class FlagReader {
   const std::vector<Setting>& settings_;
   Problems& problems_;
   GivenFlags given_;
+  std::vector<std::string> operands_;
 };
 
 std::string default_text(const Setting& setting, const VerbInfo& verb) {
@@ -163,13 +185,14 @@ std::string without_trailing_spaces(std::string text) {
 
 }  // namespace
 
-GivenFlags read_flags(const std::vector<std::string>& words, const VerbInfo& verb, const std::vector<Setting>& settings,
+GivenWords read_flags(const std::vector<std::string>& words, const VerbInfo& verb, const std::vector<Setting>& settings,
                       Problems& problems) {
   FlagReader reader(verb, settings, problems);
-  for (const Segment& segment : split_at_flags(words, problems)) {
+  std::vector<std::string> before;
+  for (const Segment& segment : split_at_flags(words, before)) {
     reader.read(segment);
   }
-  return reader.take();
+  return reader.take(std::move(before));
 }
 
 std::string flags_help(const VerbInfo& verb, const std::vector<Setting>& settings) {

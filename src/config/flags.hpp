@@ -12,9 +12,15 @@ namespace tessera::config {
 /// Settings that were given as flags: name to text. Old names are replaced by the new ones, switches have no text.
 using GivenFlags = std::map<std::string, std::string>;
 
+struct GivenWords {
+  GivenFlags flags;
+  std::vector<std::string> operands;  ///< words that are no flags
+};
+
 /// Splits the words after the verb. Unknown flags (with the nearest known one), flags of other verbs, flags that this
-/// program refuses, missing and superfluous values, repetitions and stray words go to `problems`.
-GivenFlags read_flags(const std::vector<std::string>& words, const VerbInfo& verb, const std::vector<Setting>& settings,
+/// program refuses, missing and superfluous values, repetitions, stray words, and too few or too many operands go to
+/// `problems`.
+GivenWords read_flags(const std::vector<std::string>& words, const VerbInfo& verb, const std::vector<Setting>& settings,
                       Problems& problems);
 
 /// The flags of `verb` by group, with defaults and texts.

@@ -53,6 +53,16 @@ Examples:
     tessera config --zero_stage 2 --batch_size 16 --accum_iter 4 --clip_grad 1.0 --world_size 8
     tessera config --config configs/zero2.json --lr 1e-4 > my.json
 )";
+    case Verb::kCompare:
+      return R"(usage: tessera compare RUN RUN [--output FILE.svg] [flags]
+
+Each RUN is the --output_dir of a run. Tells the settings in which they differ, how far their curves are apart and from where,
+their speed and their memory.
+
+Examples:
+    tessera compare results/ddp results/zero2
+    tessera compare results/ddp results/zero2 --tolerance 1e-3 --output curves.svg --json > difference.json
+)";
   }
   return {};
 }

@@ -183,8 +183,12 @@ std::vector<Setting> describe(Command& command) {
   append(list, "Plan",
          {{"world_size", "N", kForPlan | kForConfig, &command.plan.world_size, "number of ranks", Range::kPositive},
           {"gpu_memory", "BYTES", kForPlan, &command.plan.gpu_memory,
-           "memory of one GPU, such as 80GiB: the plan says whether the run fits"},
-          {"json", "", kForPlan, &command.plan.json, "print the plan as JSON"}});
+           "memory of one GPU, such as 80GiB: the plan says whether the run fits"}});
+  append(list, "Runs",
+         {{"tolerance", "SHARE", kForCompare, &command.runs.tolerance,
+           "curves part where they first differ by more than this share of the greater value", Range::kNonNegative},
+          {"output", "FILE.svg", kForCompare, &command.runs.output, "draw the curves of both runs into this file"}});
+  append(list, "Form", {{"json", "", kForPlan | kForCompare, &command.json, "print JSON instead of a table"}});
   for (const Setting& setting : describe(command.run)) {
     list.push_back(setting);
   }
@@ -205,7 +209,9 @@ const std::vector<VerbInfo>& verbs() {
       {Verb::kFinetune, kForFinetune, "finetune", "train Qwen3 as an image classifier"},
       {Verb::kEval, kForEval, "eval", "accuracy of a checkpoint or of a consolidated file"},
       {Verb::kPlan, kForPlan, "plan", "bytes and FLOPs per rank of a finetune run, from its flags: no GPU, no MPI"},
-      {Verb::kConfig, kForConfig, "config", "print the effective DeepSpeed-shaped JSON of a finetune run"}};
+      {Verb::kConfig, kForConfig, "config", "print the effective DeepSpeed-shaped JSON of a finetune run"},
+      {Verb::kCompare, kForCompare, "compare", "two runs side by side: settings, curves, speed, memory", "RUN RUN", 2,
+       2}};
   return kVerbs;
 }
 

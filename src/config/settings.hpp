@@ -16,6 +16,7 @@ enum Verbs : unsigned {
   kForEval = 2,
   kForPlan = 4,
   kForConfig = 8,
+  kForCompare = 16,
   kForTraining = kForFinetune | kForPlan | kForConfig,
   kForAll = kForTraining | kForEval,
 };
@@ -61,6 +62,10 @@ struct VerbInfo {
   Verbs bit;
   std::string_view name;
   std::string_view summary;
+  /// Words that are no flags: what usage calls them, and how many there must be. Empty: there are none.
+  std::string_view operands = {};
+  std::size_t least_operands = 0;
+  std::size_t most_operands = 0;
 };
 const std::vector<VerbInfo>& verbs();
 const VerbInfo& info_of(Verb verb);

@@ -132,6 +132,18 @@ void check_eval(const Checked& checked) {
   }
 }
 
+void check_runs(const Checked& checked) {
+  const RunsConfig& runs = checked.command.runs;
+  for (const std::string& directory : runs.directories) {
+    if (!is_directory(directory)) {
+      checked.problems.add("{}: there is no such directory", directory);
+    }
+  }
+  if (checked.command.verb == Verb::kCompare && !runs.output.empty() && !runs.output.ends_with(".svg")) {
+    checked.problems.add("--output {}: the picture is an SVG file, and its name must end in .svg", runs.output);
+  }
+}
+
 void check_paths(const Checked& checked) {
   const RunConfig& run = checked.command.run;
   const Verb verb = checked.command.verb;
@@ -228,6 +240,7 @@ void check_settings(Checked checked) {
   settle_resume(checked);
   check_output(checked);
   check_eval(checked);
+  check_runs(checked);
   check_paths(checked);
 }
 

@@ -44,7 +44,7 @@ void print_plan(const config::Command& command) {
   const double step_flops = image_flops * static_cast<double>(config.data.batch_size * config.data.accum_iter);
   const std::int64_t on_disk = checkpoint_bytes(num_parameters, compute);
 
-  if (command.plan.json) {
+  if (command.json) {
     nlohmann::ordered_json json = {{"n_parameters", num_parameters},
                                    {"world_size", world},
                                    {"zero_stage", config.zero.stage},

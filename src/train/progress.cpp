@@ -11,7 +11,7 @@ constexpr double kStatusSeconds = 0.1;
 
 }  // namespace
 
-ProgressFigures Progress::figures(const ProgressStep& step, const StepRecord& record) const {
+ProgressFigures Progress::figures(const ProgressStep& step, const report::StepRecord& record) const {
   double loss = 0;
   double accuracy = 0;
   for (const Recent& recent : recent_) {
@@ -35,7 +35,7 @@ ProgressFigures Progress::figures(const ProgressStep& step, const StepRecord& re
           mean_seconds_ * static_cast<double>(step.steps_left) + evaluation_seconds_ * std::floor(evaluations)};
 }
 
-void Progress::show(const ProgressStep& step, const StepRecord& record) {
+void Progress::show(const ProgressStep& step, const report::StepRecord& record) {
   recent_.push_back({record.loss, record.accuracy});
   if (recent_.size() > every_) {
     recent_.pop_front();

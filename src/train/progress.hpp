@@ -1,9 +1,9 @@
 #pragma once
 
 #include "tessera/core/log.hpp"
+#include "tessera/report/records.hpp"
 #include "train/meters.hpp"
 #include "train/progress_line.hpp"
-#include "train/run_log.hpp"
 
 #include <cstdint>
 #include <deque>
@@ -24,7 +24,7 @@ class Progress {
  public:
   Progress(const core::Log& log, std::int64_t every) : log_(log), every_(static_cast<std::size_t>(every)) {}
 
-  void show(const ProgressStep& step, const StepRecord& record);
+  void show(const ProgressStep& step, const report::StepRecord& record);
   /// An evaluation took so long.
   void evaluated(double seconds) { evaluation_seconds_ = seconds; }
 
@@ -33,7 +33,7 @@ class Progress {
     double loss = 0;
     double accuracy = 0;
   };
-  [[nodiscard]] ProgressFigures figures(const ProgressStep& step, const StepRecord& record) const;
+  [[nodiscard]] ProgressFigures figures(const ProgressStep& step, const report::StepRecord& record) const;
 
   const core::Log& log_;
   std::size_t every_;

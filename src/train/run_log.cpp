@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include <cerrno>
-#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <string_view>
@@ -15,7 +14,7 @@
 namespace tessera::train {
 namespace {
 
-using Json = nlohmann::ordered_json;  // which writes what is no number as null
+using Json = nlohmann::json;
 
 constexpr std::string_view kEndOfSaves = "]}\n";  // and of a line of log.txt
 
@@ -67,7 +66,7 @@ RunLog::RunLog(const config::OutputConfig& output, std::int64_t first_step, std:
   epochs_ = open(directory / "log.txt");
 }
 
-void RunLog::step(const StepRecord& record) {
+void RunLog::step(const report::StepRecord& record) {
   events_.add(record.step, {{"loss", record.loss},
                             {"acc1", record.accuracy},
                             {"lr", record.lr},
@@ -78,69 +77,26 @@ void RunLog::step(const StepRecord& record) {
   if (!steps_.is_open()) {
     return;
   }
-  Json line = {{"step", record.step},
-               {"epoch", record.epoch},
-               {"loss", record.loss},
-               {"lr", record.lr},
-               {"grad_norm", record.grad_norm},
-               {"seconds", record.seconds},
-               {"tokens_per_s", record.tokens_per_s},
-               {"mfu", record.mfu},
-               {"peak_bytes", record.peak_bytes},
-               {"acc1", record.accuracy},
-               {"parts", Json::object()}};
-  for (const auto& [part, seconds] : record.parts) {
-    line["parts"][part] = std::round(seconds * 1e6) / 1e6;
-  }
-  if (record.skipped) {
-    line["skipped"] = true;
-  }
-  steps_ << line.dump() << '\n' << std::flush;
+  steps_ << report::to_json_line(record) << '\n' << std::flush;
 }
 
-void RunLog::epoch(const EpochRecord& record) {
+void RunLog::epoch(const report::EpochRecord& record) {
   events_.add(record.end_step, {{"perf/test_acc1", record.test_acc1},
                                 {"perf/test_acc5", record.test_acc5},
                                 {"perf/test_loss", record.test_loss}});
   if (!epochs_.is_open()) {
     return;
   }
-  const Json line = {{"train_lr", record.train_lr},
-                     {"train_acc1", record.train_acc1},
-                     {"train_loss", record.train_loss},
-                     {"test_loss", record.test_loss},
-                     {"test_acc1", record.test_acc1},
-                     {"test_acc5", record.test_acc5},
-                     {"epoch", record.epoch},
-                     {"n_parameters", record.num_parameters},
-                     {"n_trainable_parameters", record.num_parameters},
-                     {"seconds", record.seconds},
-                     {"eval_seconds", record.eval_seconds},
-                     {"tokens_per_s", record.tokens_per_s},
-                     {"mfu", record.mfu},
-                     {"peak_bytes", record.peak_bytes},
-                     {"skipped_steps", record.skipped_steps}};
-  std::string text = line.dump();
+  std::string text = report::to_json_line(record);
   text.pop_back();
   epochs_ << text << ",\"saves\":[" << std::exchange(saves_, "") << kEndOfSaves << std::flush;
 }
 
-void RunLog::save(const SaveRecord& record) {
+void RunLog::save(const report::SaveRecord& record) {
   if (!epochs_.is_open()) {
     return;
   }
-  const double rate = record.seconds > 0 ? static_cast<double>(record.bytes) / record.seconds / 1e9 : 0;
-  const Json element = {{"name", record.name},
-                        {"step", record.step},
-                        {"async", record.async},
-                        {"bytes", record.bytes},
-                        {"stall_seconds", record.stall_seconds},
-                        {"waited_seconds", record.waited_seconds},
-                        {"snapshot_seconds", record.snapshot_seconds},
-                        {"write_seconds", record.write_seconds},
-                        {"seconds", record.seconds},
-                        {"gb_per_s", rate}};
-  saves_ += (saves_.empty() ? "" : ",") + element.dump();
+  saves_ += (saves_.empty() ? "" : ",") + report::to_json_line(record);
 }
 
 // The list of saves stands last in a line, so that it can grow in place.

@@ -235,7 +235,7 @@ void Saver::abandon() noexcept {
 }
 
 void Saver::tell(const Job& job) {
-  SaveRecord record;
+  report::SaveRecord record;
   record.step = job.request.run.global_step;
   record.async = async_ != nullptr;
   record.stall_seconds = job.stall_seconds;

@@ -123,23 +123,31 @@ void Trainer::record(const engine::StepStats& stats, double lr, double seconds) 
     parts_.log.warn("step {} was skipped on every rank: loss {}, gradient norm {}", run_.global_step - 1, stats.loss,
                     stats.grad_norm);
   }
-  // Up to where the host has waited for the device anyway, so with the update of the step before.
-  std::map<std::string, double> parts = part_clock_.take_until("norm");
-  parts.erase(kBetweenSteps);
-  const StepRecord record{run_.global_step - 1,
-                          run_.epoch,
-                          stats.loss,
-                          stats.accuracy,
-                          lr,
-                          stats.grad_norm,
-                          stats.skipped,
-                          seconds,
-                          tokens_per_second(stats.num_images, seconds),
-                          mfu(stats.num_images, seconds),
-                          peak_memory_bytes(parts_.platform.device),
-                          std::move(parts)};
+  const report::StepRecord record{run_.global_step - 1,
+                                  run_.epoch,
+                                  stats.loss,
+                                  stats.accuracy,
+                                  lr,
+                                  stats.grad_norm,
+                                  stats.skipped,
+                                  seconds,
+                                  tokens_per_second(stats.num_images, seconds),
+                                  mfu(stats.num_images, seconds),
+                                  peak_memory_bytes(parts_.platform.device),
+                                  part_seconds()};
   run_log_.step(record);
   progress_.show({run_.step_in_epoch, run_.steps_per_epoch, last_step_ - run_.global_step}, record);
+}
+
+std::array<double, report::kStepParts.size()> Trainer::part_seconds() {
+  // Up to where the host has waited for the device anyway, so with the update of the step before.
+  const std::map<std::string, double> sums = part_clock_.take_until("norm");
+  std::array<double, report::kStepParts.size()> seconds{};
+  std::ranges::transform(report::kStepParts, seconds.begin(), [&sums](std::string_view part) {
+    const auto found = sums.find(std::string(part));
+    return found != sums.end() ? found->second : 0.0;
+  });
+  return seconds;
 }
 
 void Trainer::save_if_due() {
@@ -172,21 +180,21 @@ void Trainer::finish_epoch() {
   run_.best_accuracy = std::max(run_.best_accuracy, test.acc1);
   const auto steps = static_cast<double>(run_.steps_per_epoch);
   const std::int64_t images = run_.steps_per_epoch * run_.effective_batch;
-  const EpochRecord record{run_.epoch_lr_sum / steps,
-                           run_.epoch_accuracy_sum / steps,
-                           run_.epoch_loss_sum / steps,
-                           test.loss,
-                           test.acc1,
-                           test.acc5,
-                           run_.epoch,
-                           run_.global_step,
-                           parts_.model.params().num_elements(),
-                           run_.epoch_seconds,
-                           test.seconds,
-                           tokens_per_second(images, run_.epoch_seconds),
-                           mfu(images, run_.epoch_seconds),
-                           peak_memory_bytes(parts_.platform.device),
-                           run_.skipped_steps};
+  const report::EpochRecord record{run_.epoch_lr_sum / steps,
+                                   run_.epoch_accuracy_sum / steps,
+                                   run_.epoch_loss_sum / steps,
+                                   test.loss,
+                                   test.acc1,
+                                   test.acc5,
+                                   run_.epoch,
+                                   run_.global_step,
+                                   parts_.model.params().num_elements(),
+                                   run_.epoch_seconds,
+                                   test.seconds,
+                                   tokens_per_second(images, run_.epoch_seconds),
+                                   mfu(images, run_.epoch_seconds),
+                                   peak_memory_bytes(parts_.platform.device),
+                                   run_.skipped_steps};
   run_log_.epoch(record);
   parts_.log.info(
       "epoch {}: train loss {:.4f} acc {:.2f}% | test loss {:.4f} acc1 {:.2f}% acc5 {:.2f}% on {} images | {}",

@@ -17,6 +17,7 @@
 #include "train/run_log.hpp"
 #include "train/saver.hpp"
 
+#include <array>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,8 @@ class Trainer {
   void train_epoch(data::Loader& loader);
   engine::StepStats one_step(data::Loader& loader, double lr);
   void record(const engine::StepStats& stats, double lr, double seconds);
+  // Of the device, by the names in report::kStepParts, since the last call.
+  std::array<double, report::kStepParts.size()> part_seconds();
   void save_if_due();
   void save_at_the_end();
   void finish_epoch();

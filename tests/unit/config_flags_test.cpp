@@ -249,9 +249,7 @@ TEST_F(Flags, OfTheReferenceAreAcceptedWhereTheyChangeNothing) {
 }
 
 TEST_F(Flags, VerbsAreNamedAndSuggested) {
-  EXPECT_EQ(
-      complaint({"fintune"}),
-      "[config] 'fintune' is no verb of tessera (did you mean finetune?); there are finetune, eval, plan and config");
+  EXPECT_CONTAINS(complaint({"fintune"}), "[config] 'fintune' is no verb of tessera (did you mean finetune?);");
   EXPECT_CONTAINS(complaint({"linprobe"}), "'linprobe' is no verb of tessera; there are finetune");
   EXPECT_CONTAINS(complaint({"--lr", "1"}), "the first word must be a verb, not '--lr'");
   EXPECT_CONTAINS(complaint({"config", "stray", "--lr", "1"}), "'stray' stands where a flag should");

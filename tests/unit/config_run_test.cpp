@@ -102,7 +102,7 @@ TEST_F(Run, PlanNeedsNeitherDataNorRanks) {
                                  "--json", "--data_path", "/not/here"});
   EXPECT_EQ(command.plan.world_size, 4);
   EXPECT_EQ(command.plan.gpu_memory->bytes, 80LL << 30);
-  EXPECT_TRUE(command.plan.json);
+  EXPECT_TRUE(command.json);
   EXPECT_CONTAINS(complaint({"plan", "--model_config", "tiny", "--gpu_memory", "80 gibs"}), "such as 80GiB");
   EXPECT_CONTAINS(complaint({"plan", "--model_config", "tiny", "--world_size", "0"}), "--world_size must be above 0");
   EXPECT_CONTAINS(complaint({"plan", "--model_config", "tiny", "--dataset", "imagefolder"}), "give --nb_classes");

@@ -42,8 +42,8 @@ config::OutputConfig output_to(const std::string& directory) {
   return output;
 }
 
-StepRecord step_record(std::int64_t step, double loss) {
-  StepRecord record;
+report::StepRecord step_record(std::int64_t step, double loss) {
+  report::StepRecord record;
   record.step = step;
   record.loss = loss;
   return record;
@@ -78,8 +78,8 @@ TEST(RunLog, ANumberThatIsNoneIsNull) {
   EXPECT_NE(test::read_file(scratch.file("steps.jsonl")).find("\"loss\":null"), std::string::npos);
 }
 
-SaveRecord save_record(const std::string& name) {
-  SaveRecord record;
+report::SaveRecord save_record(const std::string& name) {
+  report::SaveRecord record;
   record.name = name;
   record.bytes = 3000000000;
   record.seconds = 2;
@@ -116,7 +116,7 @@ TEST(RunLog, ASaveStandsInTheLineOfTheEpochThatEndsAfterIt) {
   log.epoch({});
   log.save(save_record("b"));
   log.save(save_record("c"));
-  EpochRecord second;
+  report::EpochRecord second;
   second.epoch = 1;
   log.epoch(second);
   EXPECT_EQ(saves_by_line(text()), (Lines{"", "bc"})) << text();

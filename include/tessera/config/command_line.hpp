@@ -10,7 +10,7 @@
 
 namespace tessera::config {
 
-enum class Verb { kFinetune, kEval, kPlan, kConfig };
+enum class Verb { kFinetune, kEval, kPlan, kConfig, kCompare };
 
 /// `tessera eval`: what was not given comes from the checkpoint, through fill_from_checkpoint().
 struct EvalConfig {
@@ -32,7 +32,13 @@ struct ByteCount {
 struct PlanConfig {
   std::optional<int> world_size;  ///< `plan` always has one: 1 where none was given
   std::optional<ByteCount> gpu_memory;
-  bool json = false;
+};
+
+/// `tessera compare`.
+struct RunsConfig {
+  std::vector<std::string> directories;
+  double tolerance = 0.01;  ///< relative difference from which curves part
+  std::string output;       ///< the file to make; empty: none
 };
 
 /// What the command line asks for, checked as far as it can be without knowing the number of ranks.
@@ -43,6 +49,8 @@ struct Command {
   RunConfig run;
   EvalConfig eval;
   PlanConfig plan;
+  RunsConfig runs;
+  bool json = false;  ///< what is printed on stdout is JSON, where it need not be
 };
 
 /// Reads flags, the JSON that --config names, and the model's config.json; checks everything that needs no MPI.
