@@ -34,6 +34,12 @@ std::vector<Segment> split_at_flags(const std::vector<std::string>& words, std::
   return segments;
 }
 
+/// One for each word of what --help calls its value.
+std::size_t num_values(const Setting& setting) {
+  const auto spaces = static_cast<std::size_t>(std::ranges::count(setting.value, ' '));
+  return setting.value.empty() ? 0 : spaces + 1;
+}
+
 std::string name_in(const std::string& word) { return word.substr(2, word.find('=') - 2); }
 
 class FlagReader {
@@ -52,7 +58,7 @@ class FlagReader {
     }
     for (const RefusedFlag& flag : refused_flags()) {
       if (name == flag.name) {
-        const auto value = parse(segment, name, flag.takes_value);
+        const auto value = parse(segment, name, flag.takes_value ? 1 : 0);
         if (value && !is_neutral(flag, *value)) {
           problems_.add("--{}{}{} has no effect here, and so is refused: {}", name, value->empty() ? "" : " ", *value,
                         flag.reason);
@@ -98,7 +104,7 @@ class FlagReader {
                     core::list_of(others, "and"));
       return;
     }
-    const auto value = parse(segment, name, !setting.value.empty());
+    const auto value = parse(segment, name, num_values(setting));
     if (!value) {
       return;
     }
@@ -110,10 +116,12 @@ class FlagReader {
     }
   }
 
-  /// The flag's value (empty for a switch), or nothing after a problem.
-  std::optional<std::string> parse(const Segment& segment, const std::string& name, bool takes_value) {
+  /// The flag's values between spaces (nothing for a switch), or no text after a problem.
+  std::optional<std::string> parse(const Segment& segment, const std::string& name, std::size_t num_wanted) {
     po::options_description known;
-    if (takes_value) {
+    if (num_wanted > 1) {
+      known.add_options()(name.c_str(), po::value<std::vector<std::string>>()->multitoken(), "");
+    } else if (num_wanted == 1) {
       known.add_options()(name.c_str(), po::value<std::string>(), "");
     } else {
       known.add_options()(name.c_str(), "");
@@ -124,13 +132,16 @@ class FlagReader {
       const auto parsed = po::command_line_parser(segment).options(known).style(kLongFlagsOnly).run();
       if (parsed.options.size() > 1) {
         problems_.add("'{}' after --{} {}", parsed.options[1].original_tokens.front(), name,
-                      takes_value ? "is one value too many" : "is too much: this flag takes no value");
+                      num_wanted > 0 ? "is one value too many" : "is too much: this flag takes no value");
         return std::nullopt;
       }
-      const auto& values = parsed.options.front().value;
-      return values.empty() ? std::string() : values.front();
+      std::string text;
+      for (const std::string& value : parsed.options.front().value) {
+        text += (text.empty() ? "" : " ") + value;
+      }
+      return text;
     } catch (const po::error&) {
-      if (takes_value) {
+      if (num_wanted > 0) {
         problems_.add("--{} needs a value", name);
       } else {
         problems_.add("--{} takes no value: it is on where it is given", name);

@@ -6,8 +6,6 @@
 namespace tessera::config {
 namespace {
 
-constexpr std::string_view kMixing = "this version does not mix images";
-constexpr std::string_view kErasing = "this version does not erase parts of images";
 constexpr std::string_view kPooling =
     "the last token is what the head reads: under a causal mask it alone has seen every patch";
 constexpr std::string_view kLauncher = "mpirun -np N or srun --mpi=pmix says how many ranks there are and where";
@@ -22,20 +20,9 @@ std::optional<double> number(std::string_view text) {
 
 const std::vector<RefusedFlag>& refused_flags() {
   static const std::vector<RefusedFlag> kFlags{
-      {"mixup", true, "0", kMixing},
-      {"cutmix", true, "0", kMixing},
-      {"cutmix_minmax", true, "", kMixing},
-      {"mixup_prob", true, "1", kMixing},
-      {"mixup_switch_prob", true, "0.5", kMixing},
-      {"mixup_mode", true, "batch", kMixing},
-      {"aa", true, "|none", "this version has no automatic augmentation"},
-      {"color_jitter", true, "0|none", "this version does not change colours"},
-      {"reprob", true, "0", kErasing},
-      {"remode", true, "pixel", kErasing},
-      {"recount", true, "1", kErasing},
-      {"resplit", false, "", kErasing},
+      {"resplit", false, "",
+       "it spares the first split of a batch, and this program does not split batches (timm's aug_splits)"},
       {"drop_path", true, "0", "this version has no stochastic depth"},
-      {"random_label_ratio", true, "0", "this version trains on the labels as they are"},
       {"linear_probe", false, "", "this version trains every parameter"},
       {"qwen_checkpoint", true, "",
        "start from a Hugging Face directory (--pretrained_model_path with "

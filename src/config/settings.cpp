@@ -65,6 +65,39 @@ Settings data_settings(DataConfig& data) {
   };
 }
 
+Settings augment_settings(AugmentConfig& augment) {
+  return {
+      {"random_label_ratio", "P", kForTraining, &augment.random_label_ratio,
+       "share of the training images that get a label drawn uniformly from all classes, the same in every epoch",
+       Range::kShare},
+      {"hflip", "P", kForTraining, &augment.hflip, "probability of mirroring an image left to right", Range::kShare},
+      {"aa", "POLICY", kForTraining, &augment.aa,
+       "AutoAugment or RandAugment in timm's terms: original, originalr, v0, v0r, 3a, or such as rand-m9-mstd0.5-inc1"},
+      {"color_jitter", "F", kForTraining, &augment.color_jitter,
+       "brightness, contrast and saturation, in random order, times a factor from 1 - F to 1 + F; not beside --aa "
+       "except 3a",
+       Range::kNonNegative},
+      {"reprob", "P", kForTraining, &augment.reprob, "probability of erasing rectangles of an image", Range::kShare},
+      {"remode", "const|rand|pixel", kForTraining, &augment.remode,
+       "what erased rectangles become: the mean colour, a random one, or noise"},
+      {"recount", "N", kForTraining, &augment.recount, "most rectangles that are erased in one image",
+       Range::kPositive},
+      {"mixup", "ALPHA", kForTraining, &augment.mixup,
+       "mix each image with another of its micro-batch, and their labels: lambda is beta(ALPHA, ALPHA); 0: off",
+       Range::kNonNegative},
+      {"cutmix", "ALPHA", kForTraining, &augment.cutmix,
+       "put a rectangle of another image of the micro-batch into each, of the share 1 - lambda; 0: off",
+       Range::kNonNegative},
+      {"cutmix_minmax", "MIN MAX", kForTraining, &augment.cutmix_minmax,
+       "cutmix whose rectangle has sides uniform in these shares of the image's, in place of --cutmix"},
+      {"mixup_prob", "P", kForTraining, &augment.mixup_prob, "probability of mixing at all", Range::kShare},
+      {"mixup_switch_prob", "P", kForTraining, &augment.mixup_switch_prob,
+       "probability of cutmix rather than mixup, where both are on", Range::kShare},
+      {"mixup_mode", "batch|pair|elem", kForTraining, &augment.mixup_mode,
+       "for what lambda is drawn: a micro-batch, a pair of images, or each image"},
+  };
+}
+
 Settings optimizer_settings(OptimizerConfig& optimizer) {
   return {
       {"epochs", "N", kForTraining, &optimizer.epochs, "passes over the training images", Range::kPositive},
@@ -161,6 +194,7 @@ std::vector<Setting> describe(RunConfig& config) {
   Settings list;
   append(list, "Model", model_settings(config.model));
   append(list, "Data", data_settings(config.data));
+  append(list, "Augmentation of training images", augment_settings(config.augment));
   append(list, "Optimizer and schedule", optimizer_settings(config.optimizer));
   append(list, "ZeRO", zero_settings(config.zero));
   append(list, "Device and run", runtime_settings(config.runtime));

@@ -27,13 +27,14 @@ enum class Range {
   kNonNegative,  ///< >= 0
   kBelowOne,     ///< [0, 1)
   kUpToOne,      ///< (0, 1]
+  kShare,        ///< [0, 1]
 };
 
 /// One setting, and everything that the program knows about it. Parsing, --help, the JSON of --config, range checks,
 /// args.json and suggestions all read describe(): there is no second list.
 struct Setting {
   std::string_view name;   ///< the flag without its dashes, and the key in args.json
-  std::string_view value;  ///< what --help calls its value; empty: a switch, which takes none
+  std::string_view value;  ///< what --help calls its value, a word each; empty: a switch, which takes none
   unsigned verbs = kNoVerb;
   Field field;
   std::string_view doc;

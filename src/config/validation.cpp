@@ -34,6 +34,8 @@ std::string_view wanted(Range range) {
       return "from 0 to below 1";
     case Range::kUpToOne:
       return "above 0 and at most 1";
+    case Range::kShare:
+      return "from 0 to 1";
   }
   return "?";
 }
@@ -50,6 +52,8 @@ bool in_range(Range range, double value) {
       return value >= 0 && value < 1;
     case Range::kUpToOne:
       return value > 0 && value <= 1;
+    case Range::kShare:
+      return value >= 0 && value <= 1;
   }
   return false;
 }
@@ -234,6 +238,7 @@ void check_settings(Checked checked) {
       run.data.nb_classes == 0) {
     checked.problems.add("a plan does not look into the image folders: give --nb_classes");
   }
+  check_augment(checked);
   check_schedule(checked);
   check_zero(checked);
   check_runtime(checked);

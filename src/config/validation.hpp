@@ -30,6 +30,12 @@ void settle_model(Checked checked);
 /// Settings against each other and against the file system.
 void check_settings(Checked checked);
 
+/// Reads --aa, and checks what concerns the augmentation alone: flags that have no effect beside each other.
+void check_augment(Checked checked);
+
+/// Whether the images of a micro-batch can be mixed in pairs; `problems` hears of it.
+void check_pairs(const RunConfig& config, Problems& problems);
+
 /// Whether the image divides into patches, and the patches fit the model; `problems` hears of it.
 void check_geometry(const RunConfig& config, Problems& problems);
 

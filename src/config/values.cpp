@@ -30,6 +30,10 @@ constexpr std::array<Name<CollectivesChoice>, 3> kCollectives{
     {{"auto", CollectivesChoice::kAuto}, {"nccl", CollectivesChoice::kNccl}, {"mpi", CollectivesChoice::kMpi}}};
 constexpr std::array<Name<DTypeChoice>, 3> kDTypes{
     {{"auto", DTypeChoice::kAuto}, {"bf16", DTypeChoice::kBFloat16}, {"fp32", DTypeChoice::kFloat32}}};
+constexpr std::array<Name<EraseMode>, 3> kEraseModes{
+    {{"const", EraseMode::kConst}, {"rand", EraseMode::kRand}, {"pixel", EraseMode::kPixel}}};
+constexpr std::array<Name<MixMode>, 3> kMixModes{
+    {{"batch", MixMode::kBatch}, {"pair", MixMode::kPair}, {"elem", MixMode::kElem}}};
 constexpr std::array<Name<core::DType>, 2> kWireTypes{
     {{"fp32", core::DType::kFloat32}, {"bf16", core::DType::kBFloat16}}};
 
@@ -37,6 +41,8 @@ const auto& names_of(DatasetKind /*tag*/) { return kDatasets; }
 const auto& names_of(DeviceChoice /*tag*/) { return kDevices; }
 const auto& names_of(CollectivesChoice /*tag*/) { return kCollectives; }
 const auto& names_of(DTypeChoice /*tag*/) { return kDTypes; }
+const auto& names_of(EraseMode /*tag*/) { return kEraseModes; }
+const auto& names_of(MixMode /*tag*/) { return kMixModes; }
 const auto& names_of(core::DType /*tag*/) { return kWireTypes; }
 
 template <class E>
@@ -90,6 +96,16 @@ requires std::same_as<T, int> || std::same_as<T, std::int64_t> || std::same_as<T
   into = *value;
   return {};
 }
+std::string set(ShareRange& into, std::string_view text) {
+  const std::size_t space = text.find(' ');
+  const auto min = parse_number<double>(text.substr(0, space));
+  const auto max = space == std::string_view::npos ? std::nullopt : parse_number<double>(text.substr(space + 1));
+  if (!min || !max || !(0 <= *min && *min <= *max && *max <= 1)) {
+    return must_be("two numbers from 0 to 1, the smaller one first", text);
+  }
+  into = {*min, *max};
+  return {};
+}
 std::string set(ByteCount& into, std::string_view text) {
   try {
     into.bytes = core::parse_bytes(text);
@@ -125,6 +141,7 @@ Scalar get(bool value) { return value; }
 Scalar get(double value) { return value; }
 Scalar get(const std::string& value) { return value; }
 Scalar get(const ByteCount& value) { return value.bytes; }
+Scalar get(const ShareRange& value) { return fmt::format("{} {}", value.min, value.max); }
 template <std::integral T>
 requires(!std::same_as<T, bool>) Scalar get(T value) { return static_cast<std::int64_t>(value); }
 template <class E>
@@ -137,10 +154,10 @@ Scalar get(const std::optional<T>& value) {
 // The kinds of JSON value that a field may be given.
 enum class Kind { kSwitch, kWhole, kReal, kText };
 template <class T>
-constexpr Kind kKindOf = std::is_enum_v<T> || std::same_as<T, std::string> ? Kind::kText
-                         : std::same_as<T, bool>                           ? Kind::kSwitch
-                         : std::same_as<T, double>                         ? Kind::kReal
-                                                                           : Kind::kWhole;
+constexpr Kind kKindOf = std::is_enum_v<T> || std::same_as<T, std::string> || std::same_as<T, ShareRange> ? Kind::kText
+                         : std::same_as<T, bool>   ? Kind::kSwitch
+                         : std::same_as<T, double> ? Kind::kReal
+                                                   : Kind::kWhole;
 template <class T>
 constexpr Kind kKindOf<std::optional<T>> = kKindOf<T>;
 
@@ -183,6 +200,8 @@ std::string_view name_of(DatasetKind kind) { return name_in_table(kind); }
 std::string_view name_of(DeviceChoice choice) { return name_in_table(choice); }
 std::string_view name_of(CollectivesChoice choice) { return name_in_table(choice); }
 std::string_view name_of(DTypeChoice choice) { return name_in_table(choice); }
+std::string_view name_of(EraseMode mode) { return name_in_table(mode); }
+std::string_view name_of(MixMode mode) { return name_in_table(mode); }
 
 DatasetKind dataset_from_name(std::string_view name) {
   DatasetKind kind{};

@@ -48,7 +48,11 @@ void validate_world(RunConfig& config, int world_size) {
   if (images > kMostImages) {
     problems.add("{} images per optimizer step are beyond reason: look at --batch_size and --accum_iter", images);
   } else {
+    const bool was_open = config.data.derive_batch_size;
     settle_batch(config.data, world_size, problems);
+    if (was_open) {
+      check_pairs(config, problems);
+    }
   }
   if (problems.empty() && config.optimizer.min_lr > config.peak_lr(world_size)) {
     problems.add("--min_lr {} is above the peak learning rate {} ({})", config.optimizer.min_lr,

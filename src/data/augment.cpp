@@ -73,14 +73,16 @@ Box random_resized_crop(std::int32_t height, std::int32_t width, double min_area
   return central_crop(height, width);
 }
 
-bool random_flip(const SampleKey& key) { return scale_to(draw(key, kFlipDraw).value[0], 2U) == 1; }
+bool random_flip(double probability, const SampleKey& key) {
+  return scale_to(draw(key, kFlipDraw).value[0], 0.0, 1.0) >= 1 - probability;
+}
 
-kernels::ImageView training_view(const DecodedImage& image, const Recipe& recipe, std::int32_t size,
+kernels::ImageView training_view(const DecodedImage& image, const Recipe& recipe, std::int32_t size, double hflip,
                                  const SampleKey& key) {
   kernels::ImageView view = view_of(image, random_resized_crop(image.height, image.width, recipe.min_crop_area, key));
   view.resized_height = size;
   view.resized_width = size;
-  view.flip = random_flip(key) ? 1 : 0;
+  view.flip = random_flip(hflip, key) ? 1 : 0;
   return view;
 }
 

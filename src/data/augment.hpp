@@ -26,11 +26,10 @@ struct SampleKey {
 /// height log-uniform in (3/4, 4/3), ten attempts, then the centre at the nearest ratio that is allowed.
 Box random_resized_crop(std::int32_t height, std::int32_t width, double min_area, const SampleKey& key);
 
-/// Heads in half of the cases.
-bool random_flip(const SampleKey& key);
+bool random_flip(double probability, const SampleKey& key);
 
-/// Training's view of a whole image at offset 0: a random box, resized to size x size, mirrored or not.
-kernels::ImageView training_view(const DecodedImage& image, const Recipe& recipe, std::int32_t size,
+/// Training's view of a whole image at offset 0: a random box, resized to size x size, mirrored with this probability.
+kernels::ImageView training_view(const DecodedImage& image, const Recipe& recipe, std::int32_t size, double hflip,
                                  const SampleKey& key);
 
 /// Evaluation's view: shorter side resized to int(size / eval_crop_share), and the centre of that (torchvision's Resize

@@ -1,8 +1,11 @@
 #include "tessera/data/loader.hpp"
 
 #include "data/augment.hpp"
+#include "data/mixing.hpp"
 #include "data/packed_batch.hpp"
+#include "data/painter.hpp"
 #include "data/prefetcher.hpp"
+#include "data/random_erasing.hpp"
 #include "tessera/core/error.hpp"
 
 #include <ATen/ATen.h>
@@ -12,6 +15,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <functional>
 #include <utility>
 
@@ -26,6 +30,7 @@ struct Plan {
   std::vector<std::int64_t> indices;
   Cursor step;
   std::int64_t micro_step = 0;
+  std::int64_t number_in_epoch = 0;  ///< of this micro-batch, over all ranks
   bool augmented = true;
 };
 using Planner = std::function<Plan(std::int64_t number)>;
@@ -33,14 +38,30 @@ using Planner = std::function<Plan(std::int64_t number)>;
 /// What a worker leaves of a batch. On the CPU the images are done; for a device they are packed, and `copied` tells
 /// when the packed bytes may be overwritten.
 struct Slot {
-  Slot(bool pinned, c10::DeviceType device) : packed(pinned), copied(device) {}
+  Slot(bool pinned, c10::DeviceType device) : decoded(/*pinned=*/false), packed(pinned), copied(device) {}
 
   Plan plan;
+  PackedBatch decoded;  ///< of images that are painted: as they were before the crop
   PackedBatch packed;
   at::Tensor labels_B;
+  at::Tensor boxes;  ///< ErasedBox structs, where images are erased
+  at::Tensor mixes;  ///< ImageMix structs and the labels' shares, where images are mixed
+  at::Tensor shares_B;
   at::Tensor images_B3SS;  ///< of the CPU: shared with the batch that was handed out
   c10::Event copied;
 };
+
+/// A copy in host memory, from which copies to a GPU need not wait where it is pinned.
+template <class T>
+at::Tensor to_tensor(const std::vector<T>& values, at::ScalarType type, bool pinned) {
+  const auto num_bytes = static_cast<std::int64_t>(values.size() * sizeof(T));
+  at::Tensor tensor = at::empty({num_bytes / static_cast<std::int64_t>(c10::elementSize(type))},
+                                at::TensorOptions().dtype(type).pinned_memory(pinned));
+  if (num_bytes > 0) {
+    std::memcpy(tensor.mutable_data_ptr(), values.data(), static_cast<std::size_t>(num_bytes));
+  }
+  return tensor;
+}
 
 /// Whether nobody but its owner holds the tensor, so that its memory may be written again.
 bool is_alone(const at::Tensor& tensor) {
@@ -63,9 +84,11 @@ class Loader::Impl {
   Impl(const Dataset& dataset, const kernels::Ops& ops, const LoaderSpec& spec, std::int64_t num_batches,
        Planner planner)
       : dataset_(dataset),
-        transform_images_(ops.transform_images),
+        ops_(ops),
         spec_(spec),
+        side_(static_cast<std::int32_t>(spec.input_size)),
         transform_{.output_size = spec.input_size, .mean = dataset.recipe().mean, .std = dataset.recipe().std},
+        painter_(spec.augment, dataset.recipe(), side_),
         planner_(std::move(planner)) {
     const std::int64_t num_slots = spec.prefetch > 0 ? spec.prefetch : spec.num_workers + 2;
     slots_.reserve(static_cast<std::size_t>(num_slots));
@@ -82,7 +105,17 @@ class Loader::Impl {
       return std::nullopt;
     }
     Slot& slot = slot_at(index);
-    Batch batch = on_cpu() ? Batch{slot.images_B3SS, std::move(slot.labels_B), {}, {}, 0} : to_device(slot);
+    Batch batch;
+    if (on_cpu()) {
+      batch.images_B3SS = slot.images_B3SS;
+      batch.labels_B = std::move(slot.labels_B);
+      batch.shares_B = std::move(slot.shares_B);
+    } else {
+      to_device(slot, batch);
+    }
+    if (batch.shares_B.defined()) {
+      batch.other_labels_B = batch.labels_B.flip(0);  // the partner of image i is image B - 1 - i
+    }
     batch.indices = std::move(slot.plan.indices);
     batch.step = slot.plan.step;
     batch.micro_step = slot.plan.micro_step;
@@ -99,9 +132,15 @@ class Loader::Impl {
                      at::TensorOptions().dtype(spec_.dtype).device(spec_.device));
   }
 
-  void transform(const at::Tensor& whole, std::int64_t views_bytes, at::Tensor& images_B3SS) const {
-    transform_images_(whole.narrow(0, views_bytes, whole.numel() - views_bytes), whole.narrow(0, 0, views_bytes),
-                      transform_, images_B3SS);
+  [[nodiscard]] SampleKey key_of(const Plan& plan, std::int64_t index) const {
+    return {spec_.seed, plan.step.epoch, index};
+  }
+
+  static void transform(kernels::TransformImages* op, const PackedBatch& packed, const at::Tensor& whole,
+                        const kernels::ImageTransform& transform, at::Tensor& images_B3SS) {
+    const std::int64_t views_bytes = packed.views_bytes();
+    op(whole.narrow(0, views_bytes, whole.numel() - views_bytes), whole.narrow(0, 0, views_bytes), transform,
+       images_B3SS);
   }
 
   /// A worker's part.
@@ -109,46 +148,111 @@ class Loader::Impl {
     const c10::DeviceGuard guard(spec_.device);
     slot.copied.synchronize();
     slot.plan = planner_(number);
-    const auto num_images = static_cast<std::int64_t>(slot.plan.indices.size());
-    slot.labels_B = at::empty({num_images}, at::TensorOptions().dtype(at::kLong).pinned_memory(!on_cpu()));
-    slot.packed.begin(num_images);
-    std::vector<std::uint8_t> scratch;
-    auto* label = slot.labels_B.mutable_data_ptr<std::int64_t>();
-    const auto size = static_cast<std::int32_t>(spec_.input_size);
-    for (const std::int64_t index : slot.plan.indices) {
-      const DecodedImage image = dataset_.decode(index, scratch);
-      const kernels::ImageView view =
-          slot.plan.augmented ? training_view(image, dataset_.recipe(), size, {spec_.seed, slot.plan.step.epoch, index})
-                              : evaluation_view(image, dataset_.recipe(), size);
-      require_reduction(view, dataset_.name(index));
-      slot.packed.add(image.bytes.data(), view);
-      *label++ = dataset_.label(index);
+    if (slot.plan.augmented && spec_.augment.paints()) {
+      decode(slot, slot.decoded);
+      paint(slot);
+    } else {
+      decode(slot, slot.packed);
+    }
+    if (slot.plan.augmented) {
+      draw_boxes(slot);
     }
     if (on_cpu()) {
-      // Fresh memory costs the kernel as much time to clear as the transform takes.
-      if (!slot.images_B3SS.defined() || slot.images_B3SS.size(0) != num_images || !is_alone(slot.images_B3SS)) {
-        slot.images_B3SS = empty_images(num_images);
-      }
-      transform(slot.packed.whole(), slot.packed.views_bytes(), slot.images_B3SS);
+      make_images(slot);
     }
+  }
+
+  void decode(Slot& slot, PackedBatch& packed) const {
+    const auto num_images = static_cast<std::int64_t>(slot.plan.indices.size());
+    slot.labels_B = at::empty({num_images}, at::TensorOptions().dtype(at::kLong).pinned_memory(!on_cpu()));
+    packed.begin(num_images);
+    std::vector<std::uint8_t> scratch;
+    auto* label = slot.labels_B.mutable_data_ptr<std::int64_t>();
+    for (const std::int64_t index : slot.plan.indices) {
+      const DecodedImage image = dataset_.decode(index, scratch);
+      const kernels::ImageView view = slot.plan.augmented ? training_view(image, dataset_.recipe(), side_,
+                                                                          spec_.augment.hflip, key_of(slot.plan, index))
+                                                          : evaluation_view(image, dataset_.recipe(), side_);
+      require_reduction(view, dataset_.name(index));
+      packed.add(image.bytes.data(), view);
+      *label++ = dataset_.label(index);
+    }
+  }
+
+  /// Crops, and changes the crops' bytes. What is left to be done is to normalise them.
+  void paint(Slot& slot) const {
+    at::Tensor crops_B3SS = slot.packed.lay_out(static_cast<std::int64_t>(slot.plan.indices.size()), side_);
+    transform(kernels::cpu::transform_images, slot.decoded, slot.decoded.whole(), transform_, crops_B3SS);
+    Picture picture{crops_B3SS.mutable_data_ptr<std::uint8_t>(), side_};
+    Scratch scratch;
+    for (const std::int64_t index : slot.plan.indices) {
+      painter_.paint(picture, key_of(slot.plan, index), scratch);
+      picture.pixels += 3 * picture.plane_bytes();
+    }
+  }
+
+  /// What is erased and mixed after the normalisation.
+  void draw_boxes(Slot& slot) const {
+    if (spec_.augment.reprob > 0) {
+      std::vector<kernels::ErasedBox> boxes;
+      std::int32_t image = 0;
+      for (const std::int64_t index : slot.plan.indices) {
+        append_erased_boxes(spec_.augment, side_, image++, key_of(slot.plan, index), boxes);
+      }
+      slot.boxes = to_tensor(boxes, at::kByte, !on_cpu());
+    }
+    if (spec_.augment.mixes()) {
+      const BatchMix mix = draw_mix(spec_.augment, static_cast<std::int64_t>(slot.plan.indices.size()), side_,
+                                    {spec_.seed, slot.plan.step.epoch, slot.plan.number_in_epoch});
+      slot.mixes = to_tensor(mix.images, at::kByte, !on_cpu());
+      slot.shares_B = to_tensor(mix.shares, at::kFloat, !on_cpu());
+    }
+  }
+
+  void make_images(Slot& slot) const {
+    // Fresh memory costs the kernel as much time to clear as the transform takes.
+    const std::int64_t num_images = slot.labels_B.numel();
+    if (!slot.images_B3SS.defined() || slot.images_B3SS.size(0) != num_images || !is_alone(slot.images_B3SS)) {
+      slot.images_B3SS = empty_images(num_images);
+    }
+    transform(ops_.transform_images, slot.packed, slot.packed.whole(), transform_, slot.images_B3SS);
+    change(slot, slot.images_B3SS);
   }
 
   /// The consumer's part where the device is not the CPU.
-  Batch to_device(Slot& slot) const {
+  void to_device(Slot& slot, Batch& batch) const {
     const c10::DeviceGuard guard(spec_.device);
-    const at::Tensor whole = slot.packed.whole().to(spec_.device, /*non_blocking=*/true);
-    Batch batch;
-    batch.labels_B = slot.labels_B.to(spec_.device, /*non_blocking=*/true);
+    const at::Tensor whole = copied(slot.packed.whole());
+    batch.labels_B = copied(slot.labels_B);
     batch.images_B3SS = empty_images(batch.labels_B.numel());
-    transform(whole, slot.packed.views_bytes(), batch.images_B3SS);
+    transform(ops_.transform_images, slot.packed, whole, transform_, batch.images_B3SS);
+    change(slot, batch.images_B3SS);
+    if (slot.shares_B.defined()) {
+      batch.shares_B = copied(slot.shares_B);
+    }
     slot.copied.record(c10::impl::VirtualGuardImpl(spec_.device.type()).getStream(spec_.device));
-    return batch;
+  }
+
+  [[nodiscard]] at::Tensor copied(const at::Tensor& tensor) const {
+    return tensor.to(spec_.device, /*non_blocking=*/true);
+  }
+
+  /// Erases, then mixes.
+  void change(const Slot& slot, at::Tensor& images_B3SS) const {
+    if (slot.boxes.defined() && slot.boxes.numel() > 0) {
+      ops_.erase_images(copied(slot.boxes), images_B3SS);
+    }
+    if (slot.mixes.defined()) {
+      ops_.mix_images(copied(slot.mixes), images_B3SS);
+    }
   }
 
   const Dataset& dataset_;
-  kernels::TransformImages* transform_images_;
+  const kernels::Ops& ops_;
   LoaderSpec spec_;
+  std::int32_t side_;
   kernels::ImageTransform transform_;
+  Painter painter_;
   Planner planner_;
   std::vector<Slot> slots_;
   std::optional<Prefetcher> prefetcher_;  // last, so that the workers end before what they use
@@ -168,13 +272,15 @@ Loader make_training_loader(const Dataset& dataset, const kernels::Ops& ops, con
                                                                         .rank = spec.rank,
                                                                         .world = spec.world,
                                                                         .seed = spec.seed});
-  const auto planner = [sampler, start, num_micro_steps = spec.accum_iter](std::int64_t number) {
+  const auto planner = [sampler, start, num_micro_steps = spec.accum_iter, rank = spec.rank,
+                        world = spec.world](std::int64_t number) {
     const std::int64_t steps = start.step + number / num_micro_steps;
     Plan plan{
         .indices = {},
         .step = {.epoch = start.epoch + steps / sampler->steps_per_epoch(), .step = steps % sampler->steps_per_epoch()},
         .micro_step = number % num_micro_steps};
     plan.indices = sampler->indices(plan.step, plan.micro_step);
+    plan.number_in_epoch = (plan.step.step * num_micro_steps + plan.micro_step) * world + rank;
     return plan;
   };
   return Loader(std::make_unique<Loader::Impl>(dataset, ops, spec, Prefetcher::kEndless, planner));

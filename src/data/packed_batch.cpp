@@ -40,6 +40,25 @@ void PackedBatch::add(const std::uint8_t* image, kernels::ImageView view) {
   used_ = target - base;
 }
 
+at::Tensor PackedBatch::lay_out(std::int64_t num_images, std::int32_t side) {
+  begin(num_images);
+  const std::int64_t image_bytes = std::int64_t{3} * side * side;
+  reserve(used_ + num_images * image_bytes);
+  kernels::ImageView view{.height = side,
+                          .width = side,
+                          .planar = 1,
+                          .crop_height = side,
+                          .crop_width = side,
+                          .resized_height = side,
+                          .resized_width = side};
+  for (; num_added_ < num_images; ++num_added_) {
+    std::memcpy(memory_.mutable_data_ptr<std::uint8_t>() + num_added_ * kViewBytes, &view, sizeof view);
+    view.offset += image_bytes;
+  }
+  used_ += num_images * image_bytes;
+  return memory_.narrow(0, views_bytes(), num_images * image_bytes).view({num_images, 3, side, side});
+}
+
 at::Tensor PackedBatch::whole() const { return memory_.narrow(0, 0, used_); }
 
 void PackedBatch::reserve(std::int64_t num_bytes) {

@@ -19,6 +19,10 @@ class PackedBatch {
   /// Appends the box of `view` cut out of `image`, whose first byte it is; view.offset is not used.
   void add(const std::uint8_t* image, kernels::ImageView view);
 
+  /// In place of begin() and add(): images of side x side pixels in channel planes, each to be taken whole. Returns
+  /// their bytes, num_images x 3 x side x side, for the caller to fill.
+  at::Tensor lay_out(std::int64_t num_images, std::int32_t side);
+
   /// Views and bytes, 1-D uint8.
   [[nodiscard]] at::Tensor whole() const;
   [[nodiscard]] std::int64_t views_bytes() const { return num_images_ * kViewBytes; }

@@ -29,12 +29,12 @@ StepStats train_step(const model::Qwen3Classifier& model, Engine& engine, const 
     model::Activations activations;
     const at::Tensor logits_BC = model.forward(batch.images_B3SS, engine.weights(), &activations);
     mark("forward");
-    const auto entropy = ops.cross_entropy(logits_BC, batch.labels_B, options.smoothing);
+    const auto entropy = ops.cross_entropy(logits_BC, batch.targets, options.smoothing);
     mark("loss");
     engine.begin_micro_step(micro);
     model.backward(entropy.dlogits_BC, activations, engine.weights(), engine.gradients());
     mark("backward");
-    const at::Tensor measured = measure(entropy.loss_B, ops.label_rank(logits_BC, batch.labels_B));
+    const at::Tensor measured = measure(entropy.loss_B, ops.label_rank(logits_BC, batch.targets.labels_B));
     metrics = metrics.defined() ? metrics.add_(measured) : measured;
   }
   const StepOutcome outcome = engine.finish_step(lr, metrics, [&] {

@@ -27,6 +27,8 @@ constexpr Ops kReferenceOps = {
     .fill_normal = cpu::fill_normal,
     .fill_uniform = cpu::fill_uniform,
     .transform_images = cpu::transform_images,
+    .erase_images = cpu::erase_images,
+    .mix_images = reference::mix_images,
 };
 
 constexpr Ops make_cpu_ops() {
@@ -41,6 +43,7 @@ constexpr Ops make_cpu_ops() {
   ops.self_attention_backward = cpu::self_attention_backward;
   ops.adamw_step = cpu::adamw_step;
   ops.add_sum_of_squares = cpu::add_sum_of_squares;
+  ops.mix_images = cpu::mix_images;
   return ops;
 }
 constexpr Ops kCpuOps = make_cpu_ops();

@@ -27,6 +27,8 @@ constexpr Ops kCudaOps = {
     .fill_normal = cuda::fill_normal,
     .fill_uniform = cuda::fill_uniform,
     .transform_images = cuda::transform_images,
+    .erase_images = cuda::erase_images,
+    .mix_images = reference::mix_images,
 };
 
 }  // namespace

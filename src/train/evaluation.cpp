@@ -28,7 +28,7 @@ at::Tensor figures_of(const at::Tensor& logits_BC, const at::Tensor& labels_B, c
   const auto [log_probability_B, prediction_B] = at::log_softmax(logits_BC, 1).max(1);
   return at::stack({prediction_B.to(at::kDouble), log_probability_B.exp().to(at::kDouble),
                     ops.label_rank(logits_BC, labels_B).to(at::kDouble),
-                    ops.cross_entropy(logits_BC, labels_B, 0.0).loss_B.to(at::kDouble)},
+                    ops.cross_entropy(logits_BC, {labels_B}, 0.0).loss_B.to(at::kDouble)},
                    1);
 }
 

@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 
 namespace tessera::train {
 namespace {
@@ -20,7 +21,8 @@ struct Datasets {
   std::unique_ptr<data::Dataset> test;
 };
 
-Datasets open_datasets(const config::DataConfig& config) {
+Datasets open_datasets(const config::RunConfig& run) {
+  const config::DataConfig& config = run.data;
   Datasets sets;
   sets.train = data::open_dataset({config.dataset, config.data_path, data::Split::kTrain});
   sets.test = data::open_dataset({config.dataset, config.data_path, data::Split::kTest});
@@ -28,6 +30,9 @@ Datasets open_datasets(const config::DataConfig& config) {
                                  "--nb_classes {}: {} at {} has {} classes; leave the flag out, or give the other data",
                                  config.nb_classes, config::name_of(config.dataset), config.data_path,
                                  sets.train->num_classes());
+  if (run.augment.random_label_ratio > 0) {
+    sets.train = data::with_random_labels(std::move(sets.train), run.augment.random_label_ratio, run.runtime.seed);
+  }
   return sets;
 }
 
@@ -72,7 +77,7 @@ void finetune(const config::RunConfig& config, const topology::Group& world, con
   std::optional<std::string> checkpoint;
   Datasets sets;
   world.agree([&] {
-    sets = open_datasets(config.data);
+    sets = open_datasets(config);
     checkpoint = prepare_output(config, world.rank() == 0, log);
   });
   checkpoint = share_path(checkpoint, world);

@@ -27,6 +27,7 @@ data::LoaderSpec loader_spec(const config::RunConfig& config, const Platform& pl
   spec.num_workers = config.data.num_workers;
   spec.dtype = platform.compute;
   spec.device = platform.device;
+  spec.augment = config.augment;
   return spec;
 }
 
@@ -101,7 +102,8 @@ engine::StepStats Trainer::one_step(data::Loader& loader, double lr) {
   const auto next = [&loader]() -> engine::MicroBatch {
     std::optional<data::Batch> batch = loader.next();
     core::require(batch.has_value(), "train", "the loader ended in the middle of training");
-    return {std::move(batch->images_B3SS), std::move(batch->labels_B)};
+    return {std::move(batch->images_B3SS),
+            {std::move(batch->labels_B), std::move(batch->other_labels_B), std::move(batch->shares_B)}};
   };
   engine::StepOptions options{parts_.config.data.accum_iter, parts_.config.optimizer.smoothing};
   options.mark = [this](const char* part) { part_clock_.mark(part); };

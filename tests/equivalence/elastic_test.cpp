@@ -71,7 +71,7 @@ class SmallRun {
     for (std::int64_t step = first_step; step < first_step + num_steps; ++step) {
       const auto next = [&]() -> MicroBatch {
         MicroBatch batch = test::wave_batch(step * kGlobalBatch + group_.rank() * share, share);
-        return {batch.images_B3SS.to(compute_), batch.labels_B};
+        return {batch.images_B3SS.to(compute_), batch.targets};
       };
       train_step(model_, *engine_, ops_, {1, 0.1}, 1e-2, next);
     }

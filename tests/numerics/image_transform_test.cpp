@@ -1,4 +1,5 @@
 #include "data/augment.hpp"
+#include "support/pictures.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/kernels/ops.hpp"
 
@@ -96,17 +97,6 @@ std::vector<Case> read_cases() {
   return cases;
 }
 
-std::vector<std::uint8_t> formula_image(std::size_t size) {
-  std::vector<std::uint8_t> pixels(size);
-  for (std::size_t i = 0; i < size; ++i) {
-    std::uint32_t hashed = static_cast<std::uint32_t>(i) * 2654435761U;
-    hashed ^= hashed >> 15U;
-    hashed *= 2246822519U;
-    pixels[i] = static_cast<std::uint8_t>(hashed >> 24U);
-  }
-  return pixels;
-}
-
 class ImageTransformOn : public testing::TestWithParam<c10::DeviceType> {
  protected:
   void SetUp() override {
@@ -153,7 +143,7 @@ TEST_P(ImageTransformOn, GivesTorchvisionsBytesOfLargeAndNarrowImages) {
     SCOPED_TRACE(std::to_string(view.height) + "x" + std::to_string(view.width) + " to " + std::to_string(size));
     view.resized_height = view.resized_width = size;
     const auto pixels =
-        formula_image(static_cast<std::size_t>(view.height) * static_cast<std::size_t>(view.width * view.channels));
+        test::noise_bytes(static_cast<std::size_t>(view.height) * static_cast<std::size_t>(view.width * view.channels));
     const at::Tensor out_B3SS =
         run(device(), bytes_tensor(pixels.data(), pixels.size()), {view}, plain_transform(size));
     const at::Tensor bytes = out_B3SS[0].permute({1, 2, 0}).mul(255).round().to(at::kByte).contiguous();
@@ -195,7 +185,7 @@ std::vector<ImageView> mixed_views(std::int32_t size, std::int64_t& packed_bytes
   for (std::int32_t i = 0; i < 24; ++i) {
     const data::DecodedImage image{{}, 20 + 37 * (i % 7), 24 + 61 * (i % 5), i % 4 == 0 ? 1 : 3, i % 2 == 0};
     ImageView view = i % 3 == 0 ? data::evaluation_view(image, recipe, size)
-                                : data::training_view(image, recipe, size, {.seed = 3, .epoch = 1, .index = i});
+                                : data::training_view(image, recipe, size, 0.5, {.seed = 3, .epoch = 1, .index = i});
     view.offset = packed_bytes;
     packed_bytes += static_cast<std::int64_t>(image.height) * image.width * image.channels;
     views.push_back(view);
@@ -210,7 +200,7 @@ TEST(ImageTransform, IsTheSameToTheBitOnGpu) {
   for (const std::int32_t size : {1, 28, 33, 64, 224}) {
     std::int64_t packed_bytes = 0;
     const std::vector<ImageView> views = mixed_views(size, packed_bytes);
-    const auto pixels = formula_image(static_cast<std::size_t>(packed_bytes));
+    const auto pixels = test::noise_bytes(static_cast<std::size_t>(packed_bytes));
     const at::Tensor packed = bytes_tensor(pixels.data(), pixels.size());
     ImageTransform transform = plain_transform(size);
     transform.mean = {0.1F, 0.2F, 0.3F};
@@ -226,7 +216,7 @@ TEST(ImageTransform, IsTheSameToTheBitOnGpu) {
 TEST(ImageTransform, AnImageDoesNotDependOnItsNeighbours) {
   std::int64_t packed_bytes = 0;
   const std::vector<ImageView> views = mixed_views(40, packed_bytes);
-  const auto pixels = formula_image(static_cast<std::size_t>(packed_bytes));
+  const auto pixels = test::noise_bytes(static_cast<std::size_t>(packed_bytes));
   const at::Tensor packed = bytes_tensor(pixels.data(), pixels.size());
   const at::Tensor together_B3SS = run(c10::kCPU, packed, views, plain_transform(40));
   for (std::size_t i = 0; i < views.size(); ++i) {

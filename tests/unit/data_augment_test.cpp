@@ -1,10 +1,11 @@
 #include "data/augment.hpp"
 
+#include "support/counts.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <fstream>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -13,29 +14,8 @@
 namespace tessera::data {
 namespace {
 
-/// The greatest difference between the distributions that two rows of counts stand for.
-double kolmogorov_smirnov(const std::vector<double>& a, const std::vector<double>& b) {
-  double total_a = 0;
-  double total_b = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    total_a += a[i];
-    total_b += b[i];
-  }
-  double sum = 0;
-  double greatest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    sum += a[i] / total_a - b[i] / total_b;
-    greatest = std::max(greatest, std::abs(sum));
-  }
-  return greatest;
-}
-
-std::vector<double> read_counts(std::istream& stream) {
-  std::string line;
-  std::getline(stream, line);
-  std::istringstream words(line);
-  return {std::istream_iterator<double>(words), {}};
-}
+using test::kolmogorov_smirnov;
+using test::read_counts;
 
 TEST(RandomResizedCrop, IsDistributedAsTorchvisions) {
   std::ifstream file(TESSERA_TEST_DATA "/image_transform/crops.txt");
@@ -64,10 +44,9 @@ TEST(RandomResizedCrop, IsDistributedAsTorchvisions) {
       ++counts[2][static_cast<std::size_t>(box.height)];
       ++counts[3][static_cast<std::size_t>(box.width)];
     }
-    // Two samples of n draws differ by more than 1.95 sqrt(2 / n) in one case of a thousand.
-    const double bound = 1.95 * std::sqrt(2.0 / static_cast<double>(draws));
     for (std::size_t i = 0; i < 4; ++i) {
-      EXPECT_LT(kolmogorov_smirnov(counts[i], expected[i]), bound) << "top, left, height, width: " << i;
+      EXPECT_LT(kolmogorov_smirnov(counts[i], expected[i]), test::kolmogorov_smirnov_bound(counts[i], expected[i]))
+          << "top, left, height, width: " << i;
     }
     ++num_cases;
   }
@@ -98,13 +77,16 @@ TEST(RandomResizedCrop, FallsBackToTheCentre) {
   EXPECT_EQ(tall.top, 493);
 }
 
-TEST(RandomFlip, ComesUpHalfTheTime) {
+TEST(RandomFlip, ComesUpAsOftenAsItShould) {
   constexpr int kDraws = 10000;
-  int flips = 0;
-  for (int i = 0; i < kDraws; ++i) {
-    flips += random_flip({.seed = 4, .epoch = 0, .index = i}) ? 1 : 0;
+  for (const double probability : {0.0, 0.2, 0.5, 1.0}) {
+    int flips = 0;
+    for (int i = 0; i < kDraws; ++i) {
+      flips += random_flip(probability, {.seed = 4, .epoch = 0, .index = i}) ? 1 : 0;
+    }
+    const double deviation = std::sqrt(kDraws * probability * (1 - probability));
+    EXPECT_NEAR(flips, kDraws * probability, 4 * deviation);
   }
-  EXPECT_NEAR(flips, kDraws / 2, 200);  // four standard deviations
 }
 
 TEST(EvaluationView, RoundsAsTorchvisionDoes) {

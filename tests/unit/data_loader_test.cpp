@@ -109,7 +109,7 @@ TEST(Loader, MakesWhatTheSamplerAndTheAugmentationSay) {
         EXPECT_EQ(batch.labels_B[i].item<std::int64_t>(), index % 3);
         std::vector<std::uint8_t> scratch;
         const DecodedImage image = dataset.decode(index, scratch);
-        const kernels::ImageView view = training_view(image, dataset.recipe(), 16, {8, step.epoch, index});
+        const kernels::ImageView view = training_view(image, dataset.recipe(), 16, 0.5, {8, step.epoch, index});
         EXPECT_TRUE(at::equal(batch.images_B3SS[i], prepared(dataset, view, image)));
       }
     }

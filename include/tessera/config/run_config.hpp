@@ -1,5 +1,6 @@
 #pragma once
 
+#include "tessera/config/augment_config.hpp"
 #include "tessera/config/model_shape.hpp"
 #include "tessera/core/dtype.hpp"
 
@@ -104,6 +105,7 @@ struct OutputConfig {
 struct RunConfig {
   ModelConfig model;
   DataConfig data;
+  AugmentConfig augment;
   OptimizerConfig optimizer;
   ZeroConfig zero;
   RuntimeConfig runtime;

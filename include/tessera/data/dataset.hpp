@@ -68,4 +68,9 @@ struct DatasetSpec {
 /// corrupt or out of range. (Image files of an ImageFolder are looked into only when they are decoded.)
 std::unique_ptr<Dataset> open_dataset(const DatasetSpec& spec);
 
+/// The same data set where each image has, with probability `share`, a label drawn uniformly from all classes, its own
+/// among them (Zhang et al. 2017, "Understanding deep learning requires rethinking generalization"). Which images, and
+/// what labels, is a function of seed and image alone.
+std::unique_ptr<Dataset> with_random_labels(std::unique_ptr<Dataset> dataset, double share, std::uint64_t seed);
+
 }  // namespace tessera::data

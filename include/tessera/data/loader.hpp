@@ -1,5 +1,6 @@
 #pragma once
 
+#include "tessera/config/augment_config.hpp"
 #include "tessera/data/dataset.hpp"
 #include "tessera/data/sampler.hpp"
 #include "tessera/kernels/ops.hpp"
@@ -28,12 +29,15 @@ struct LoaderSpec {
   std::int64_t prefetch = 0;            ///< micro-batches made ahead; 0: two more than there are workers
   c10::ScalarType dtype = c10::kFloat;  ///< of the images: kFloat or kBFloat16
   c10::Device device = c10::kCPU;
+  config::AugmentConfig augment{};  ///< of training; labels are the data set's affair
 };
 
 /// One micro-batch, on the loader's device.
 struct Batch {
   at::Tensor images_B3SS;
   at::Tensor labels_B;                ///< int64
+  at::Tensor other_labels_B;          ///< where images are mixed: their partners' labels, else undefined
+  at::Tensor shares_B;                ///< and the share of labels_B, fp32
   std::vector<std::int64_t> indices;  ///< of the images in the data set
   Cursor step;                        ///< that it is part of (evaluation: step is the batch's number)
   std::int64_t micro_step = 0;
@@ -42,8 +46,9 @@ struct Batch {
 /// Makes micro-batches in order, ahead of time, on threads of its own.
 ///
 /// A batch depends on the data set, the seed and its place in training alone: not on the workers, and not on where the
-/// loader was started. For a CPU the workers do everything. For a GPU they decode and pack bytes into pinned memory,
-/// and next() copies them and calls the device's transform. Data set and ops must outlive the loader.
+/// loader was started. For a CPU the workers do everything. For a GPU they decode and pack bytes into pinned memory
+/// (and crop, flip and paint them, where there is --aa or --color_jitter), and next() copies them and calls the
+/// device's transform, erasing and mixing. Data set and ops must outlive the loader.
 class Loader {
  public:
   Loader(Loader&&) noexcept;

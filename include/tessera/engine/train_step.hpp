@@ -10,15 +10,15 @@
 
 namespace tessera::engine {
 
-/// What one micro-step computes on. Shapes: B images of 3 x S x S in the compute dtype; B labels, int64.
+/// What one micro-step computes on. Shapes: B images of 3 x S x S in the compute dtype; their targets.
 struct MicroBatch {
   at::Tensor images_B3SS;
-  at::Tensor labels_B;
+  kernels::Targets targets;
 };
 
 struct StepStats {
   double loss = 0;       ///< mean over all images of the step, all ranks
-  double accuracy = 0;   ///< percent of them whose label came first
+  double accuracy = 0;   ///< percent of them whose label came first; of mixed images, the first label
   double grad_norm = 0;  ///< before clipping
   bool skipped = false;  ///< not finite: nothing was updated
   std::int64_t num_images = 0;

@@ -28,7 +28,8 @@ using TransformImages = void(const at::Tensor& packed, const at::Tensor& views, 
                              at::Tensor& out_B3SS);
 
 namespace cpu {
-/// On the calling thread alone: the loader's workers call it side by side.
+/// On the calling thread alone: the loader's workers call it side by side. Where out_B3SS is uint8, it gets the bytes
+/// before normalisation, and mean and std are not used.
 TransformImages transform_images;
 }  // namespace cpu
 

@@ -2,6 +2,8 @@
 
 #include "tessera/kernels/attention.hpp"
 #include "tessera/kernels/cross_entropy.hpp"
+#include "tessera/kernels/image_erase.hpp"
+#include "tessera/kernels/image_mix.hpp"
 #include "tessera/kernels/image_transform.hpp"
 #include "tessera/kernels/linear.hpp"
 #include "tessera/kernels/optimizer.hpp"
@@ -39,6 +41,8 @@ struct Ops {
   FillNormal* fill_normal;
   FillUniform* fill_uniform;
   TransformImages* transform_images;
+  EraseImages* erase_images;
+  MixImages* mix_images;
 };
 
 /// The slow, obvious twin of every op, on the CPU. It is the specification that the others are tested against.

@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include <array>
+#include <type_traits>
 
 // Shapes: B images, S x S pixels out, 3 channels.
 
@@ -21,6 +22,10 @@ Table<T> make_table(const ImageTransform& transform) {
   Table<T> table;
   for (std::size_t channel = 0; channel < 3; ++channel) {
     for (std::size_t byte = 0; byte < 256; ++byte) {
+      if constexpr (std::is_same_v<T, std::uint8_t>) {
+        table[channel][byte] = static_cast<T>(byte);
+        continue;
+      }
       const float unit = static_cast<float>(byte) / 255.0F;
       table[channel][byte] = static_cast<T>((unit - transform.mean[channel]) / transform.std[channel]);
     }
@@ -65,6 +70,8 @@ void transform_images(const at::Tensor& packed, const at::Tensor& views, const I
   const auto* bytes = packed.const_data_ptr<std::uint8_t>();
   if (out_B3SS.scalar_type() == at::kFloat) {
     transform_all(bytes, views, transform, out_B3SS.mutable_data_ptr<float>());
+  } else if (out_B3SS.scalar_type() == at::kByte) {
+    transform_all(bytes, views, transform, out_B3SS.mutable_data_ptr<std::uint8_t>());
   } else {
     transform_all(bytes, views, transform, out_B3SS.mutable_data_ptr<c10::BFloat16>());
   }

@@ -1,17 +1,12 @@
 #include "kernels/image_transform/resample.hpp"
 
+#include "tessera/core/vector_clones.hpp"
+
 #include <algorithm>
 
 // The horizontal pass reads neighbouring columns for each output pixel, which no vector unit likes. So it works on
 // strips of kLanes rows, transposed: then a lane is a row, and every tap is one load, multiply and add for all of them.
 // In the vertical pass a lane is a column, as the data lie.
-
-// The inner loops are compiled for AVX2 as well, and the loader takes its pick when the program starts.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define TESSERA_VECTOR_CLONES __attribute__((target_clones("avx2", "default")))
-#else
-#define TESSERA_VECTOR_CLONES
-#endif
 
 namespace tessera::kernels::image_transform {
 

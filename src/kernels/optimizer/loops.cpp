@@ -1,7 +1,7 @@
 #include "kernels/optimizer/loops.hpp"
 
-#include "kernels/vector_clones.hpp"
 #include "tessera/core/dtype.hpp"
+#include "tessera/core/vector_clones.hpp"
 
 #include <array>
 #include <cmath>

@@ -1,6 +1,6 @@
 #include "kernels/qk_norm_rope/loops.hpp"
 
-#include "kernels/vector_clones.hpp"
+#include "tessera/core/vector_clones.hpp"
 
 #include <cmath>
 

@@ -1,6 +1,6 @@
 #include "kernels/swiglu/loops.hpp"
 
-#include "kernels/vector_clones.hpp"
+#include "tessera/core/vector_clones.hpp"
 
 #include <bit>
 
