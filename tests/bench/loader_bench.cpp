@@ -1,5 +1,6 @@
 // Images per second of one data set: the loader as training uses it, and the transform alone on one thread or stream.
 //   loader_bench cifar10|cifar100|fashion-mnist|imagefolder PATH [cpu|cuda] [input size] [batch] [workers] [batches]
+//     [--aa's policy, or none] [erase and mix: yes or no]
 
 #include "tessera/config/run_config.hpp"
 #include "tessera/core/error.hpp"
@@ -38,6 +39,13 @@ Settings parse(const std::vector<std::string>& words) {
   settings.loader.batch_size = number(5, 64);
   settings.loader.num_workers = number(6, 4);
   settings.num_batches = number(7, 100);
+  config::AugmentConfig& augment = settings.loader.augment;
+  augment.auto_augment = config::parse_auto_augment(words.size() > 8 ? words[8] : "");
+  if (words.size() > 9 && words[9] == "yes") {
+    augment.reprob = 0.25;
+    augment.mixup = 0.8;
+    augment.cutmix = 1;
+  }
   return settings;
 }
 

@@ -11,6 +11,9 @@
 namespace tessera::test {
 namespace {
 
+const std::string kAugmentation =
+    " --aa rand-m9-mstd0.5-inc1 --reprob 0.25 --mixup 0.8 --cutmix 1 --mixup_mode elem --random_label_ratio 0.2";
+
 // 200 images, 40 a step: 5 steps an epoch, 3 epochs.
 class ResumeTest : public testing::Test {
  protected:
@@ -42,15 +45,15 @@ class ResumeTest : public testing::Test {
 };
 
 TEST_F(ResumeTest, SameWorldGoesOnBitForBit) {
-  for (const std::string stage : {"0", "2"}) {
-    const std::string whole = "whole" + stage;
-    const std::string parts = "parts" + stage;
-    CommandResult result = run(2, whole, "--zero_stage " + stage);
+  for (const std::string& flags : {std::string("--zero_stage 0"), "--zero_stage 2" + kAugmentation}) {
+    const std::string whole = "whole" + std::to_string(flags.size());
+    const std::string parts = "parts" + std::to_string(flags.size());
+    CommandResult result = run(2, whole, flags);
     ASSERT_EQ(result.status, 0) << result.output;
-    result = run(2, parts, "--zero_stage " + stage + " --max_steps 7");  // in the middle of the second epoch
+    result = run(2, parts, flags + " --max_steps 7");  // in the middle of the second epoch
     ASSERT_EQ(result.status, 0) << result.output;
     EXPECT_TRUE(std::filesystem::exists(out(parts) + "/checkpoint-step-7"));
-    result = run(2, parts, "--zero_stage " + stage + " --resume auto");
+    result = run(2, parts, flags + " --resume auto");
     ASSERT_EQ(result.status, 0) << result.output;
     for (const std::string key : {"step", "loss", "lr", "grad_norm"}) {
       EXPECT_EQ(column(out(whole) + "/steps.jsonl", key), column(out(parts) + "/steps.jsonl", key)) << key;
@@ -60,6 +63,31 @@ TEST_F(ResumeTest, SameWorldGoesOnBitForBit) {
     }
     EXPECT_EQ(consolidated(whole), consolidated(parts)) << "the consolidated files, byte for byte";
   }
+}
+
+TEST_F(ResumeTest, EveryKindOfAugmentationHasAnEffect) {
+  const std::string base = "--epochs 1 --batch_size 40 --max_steps 1 ";
+  ASSERT_EQ(finetune(1, data(), out("plain"), base).status, 0);
+  const std::string plain = column(out("plain") + "/steps.jsonl", "loss").at(0);
+  int number = 0;
+  for (const std::string flags : {"--hflip 0", "--aa v0", "--color_jitter 0.4", "--reprob 0.9", "--mixup 0.8",
+                                  "--cutmix 1 --mixup_mode pair", "--random_label_ratio 0.5"}) {
+    const std::string name = std::to_string(number++);
+    const CommandResult result = finetune(1, data(), out(name), base + flags);
+    ASSERT_EQ(result.status, 0) << result.output;
+    EXPECT_NE(column(out(name) + "/steps.jsonl", "loss").at(0), plain) << flags;
+  }
+}
+
+TEST_F(ResumeTest, AugmentationIsTheSameOnTwoRanksAsInTwoMicroSteps) {
+  // The micro-batches are the same ones; the order of sums is not.
+  const std::string flags = "--epochs 1 --batch_size 20" + kAugmentation;
+  CommandResult result = finetune(1, data(), out("one"), flags + " --accum_iter 2");
+  ASSERT_EQ(result.status, 0) << result.output;
+  result = finetune(2, data(), out("two"), flags);
+  ASSERT_EQ(result.status, 0) << result.output;
+  expect_near_columns("two", "one", "loss", 5 * 40 * 16 * 1.2e-7);
+  EXPECT_EQ(column(out("two") + "/log.txt", "train_acc1"), column(out("one") + "/log.txt", "train_acc1"));
 }
 
 TEST_F(ResumeTest, OtherWorldsAndStagesGoOnWithinTheOrderOfSums) {

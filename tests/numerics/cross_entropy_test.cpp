@@ -29,7 +29,7 @@ TEST_P(CrossEntropyTest, MatchesAutograd) {
       SCOPED_TRACE(testing::Message() << images << " x " << classes << " smoothing " << smoothing);
       const at::Tensor logits_BC = 10 * random({images, classes}, at::kFloat, 1);
       const at::Tensor labels_B = labels(images, classes);
-      const CrossEntropyResult result = ops().cross_entropy(logits_BC, labels_B, smoothing);
+      const CrossEntropyResult result = ops().cross_entropy(logits_BC, {labels_B}, smoothing);
       const at::Tensor leaf = exact_leaf(logits_BC);
       const at::Tensor loss_B =
           at::cross_entropy_loss(leaf, labels_B.to(at::kCPU), {}, at::Reduction::None, -100, smoothing);
@@ -79,9 +79,9 @@ TEST_P(CrossEntropyTest, EveryImageIsAHitAmongFewClasses) {
 
 TEST_P(CrossEntropyTest, RefusesWhatItCannotTake) {
   const at::Tensor logits_BC = random({4, 3}, at::kFloat, 1);
-  EXPECT_THROW(ops().cross_entropy(logits_BC.to(at::kBFloat16), labels(4, 3), 0), core::Error);
-  EXPECT_THROW(ops().cross_entropy(logits_BC, labels(3, 3), 0), core::Error);
-  EXPECT_THROW(ops().cross_entropy(logits_BC, labels(4, 3), 1), core::Error);
+  EXPECT_THROW(ops().cross_entropy(logits_BC.to(at::kBFloat16), {labels(4, 3)}, 0), core::Error);
+  EXPECT_THROW(ops().cross_entropy(logits_BC, {labels(3, 3)}, 0), core::Error);
+  EXPECT_THROW(ops().cross_entropy(logits_BC, {labels(4, 3)}, 1), core::Error);
 }
 
 INSTANTIATE_TEST_SUITE_P(Everywhere, CrossEntropyTest, test::kImplementations, test::implementation_name);

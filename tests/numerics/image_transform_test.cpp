@@ -42,7 +42,7 @@ at::Tensor views_tensor(const std::vector<ImageView>& views) {
 at::Tensor run(c10::Device device, const at::Tensor& packed, const std::vector<ImageView>& views,
                const ImageTransform& transform, at::ScalarType dtype = at::kFloat) {
   const std::int64_t size = transform.output_size;
-  at::Tensor out_B3SS = at::full({static_cast<std::int64_t>(views.size()), 3, size, size}, -7,
+  at::Tensor out_B3SS = at::full({static_cast<std::int64_t>(views.size()), 3, size, size}, 7,
                                  at::TensorOptions().dtype(dtype).device(device));
   ops_for(device.type()).transform_images(packed.to(device), views_tensor(views).to(device), transform, out_B3SS);
   return out_B3SS.cpu();
@@ -211,6 +211,17 @@ TEST(ImageTransform, IsTheSameToTheBitOnGpu) {
                             run(c10::kCPU, packed, views, transform, dtype)));
     }
   }
+}
+
+TEST(ImageTransform, GivesTheBytesBeforeNormalisationOnTheCpu) {
+  std::int64_t packed_bytes = 0;
+  const std::vector<ImageView> views = mixed_views(40, packed_bytes);
+  const auto pixels = test::noise_bytes(static_cast<std::size_t>(packed_bytes));
+  const at::Tensor packed = bytes_tensor(pixels.data(), pixels.size());
+  ImageTransform other = plain_transform(40);
+  other.mean = {0.1F, 0.2F, 0.3F};
+  const at::Tensor bytes_B3SS = run(c10::kCPU, packed, views, other, at::kByte);
+  EXPECT_TRUE(at::equal(bytes_B3SS.to(at::kFloat).div(255), run(c10::kCPU, packed, views, plain_transform(40))));
 }
 
 TEST(ImageTransform, AnImageDoesNotDependOnItsNeighbours) {

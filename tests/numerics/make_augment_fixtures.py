@@ -234,7 +234,7 @@ def mixup_case(name, images, classes, side, mode, mixup, cutmix, minmax, smoothi
 
     lam, use = params[0]
     own, other, share = np.ones(images, np.float32), np.zeros(images, np.float32), np.ones(images, np.float32)
-    box = np.zeros((images, 4), np.int32)
+    box = np.zeros((images, 4), np.int64)
     if mode == "batch":
         lam, use = np.full(images, lam), np.full(images, use)
         boxes *= images

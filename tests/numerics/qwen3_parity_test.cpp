@@ -35,7 +35,7 @@ struct Trial {
   at::Tensor forward_backward() {
     Activations activations;
     const at::Tensor logits_BC = model.forward(fixture.at("images").to(device, dtype), parameters, &activations);
-    const auto entropy = ops.cross_entropy(logits_BC, fixture.at("labels").to(device), 0.1);
+    const auto entropy = ops.cross_entropy(logits_BC, {fixture.at("labels").to(device)}, 0.1);
     model.backward(entropy.dlogits_BC, activations, parameters, parameters);
     EXPECT_TRUE(activations.blocks.empty());
     loss = entropy.loss_B.mean().item<double>();

@@ -4,8 +4,10 @@
 #include "config/settings.hpp"
 #include "unit/config_support.hpp"
 
+#include <iterator>
 #include <map>
 #include <set>
+#include <sstream>
 
 namespace tessera::config {
 namespace {
@@ -34,6 +36,19 @@ const std::map<std::string, Example>& examples() {
       {"accum_iter", {1, "3", 3}},
       {"nb_classes", {0, "100", 100}},
       {"num_workers", {4, "2", 2}},
+      {"random_label_ratio", {0.0, "0.2", 0.2}},
+      {"hflip", {0.5, "0", 0.0}},
+      {"aa", {"", "rand-m9-mstd0.5-inc1", "rand-m9-mstd0.5-inc1"}},
+      {"color_jitter", {0.0, "0.4", 0.4}},
+      {"reprob", {0.0, "0.25", 0.25}},
+      {"remode", {"pixel", "const", "const"}},
+      {"recount", {1, "3", 3}},
+      {"mixup", {0.0, "0.8", 0.8}},
+      {"cutmix", {0.0, "1", 1.0}},
+      {"cutmix_minmax", {nullptr, "0.2 0.8", "0.2 0.8"}},
+      {"mixup_prob", {1.0, "0.5", 0.5}},
+      {"mixup_switch_prob", {0.5, "0.3", 0.3}},
+      {"mixup_mode", {"batch", "elem", "elem"}},
       {"epochs", {100, "12", 12}},
       {"max_steps", {0, "7", 7}},
       {"blr", {1e-3, "5e-4", 5e-4}},
@@ -97,13 +112,17 @@ TEST_F(Flags, EachHasItsDefaultAndIsRead) {
       {"async_save", {"--output_dir", "out"}},
       {"keep_last", {"--output_dir", "out"}},
       {"keep_best", {"--output_dir", "out"}},
+      {"remode", {"--reprob", "0.1"}},
+      {"recount", {"--reprob", "0.1"}},
+      {"mixup_prob", {"--mixup", "1"}},
+      {"mixup_switch_prob", {"--mixup", "1", "--cutmix", "1"}},
+      {"mixup_mode", {"--mixup", "1"}},
   };
   for (const auto& [name, example] : examples()) {
     EXPECT_EQ(defaults[name], example.fallback) << name;
     std::vector<std::string> words{"config", "--" + name};
-    if (!example.text.empty()) {
-      words.push_back(real(example.text));
-    }
+    std::istringstream values(real(example.text));
+    words.insert(words.end(), std::istream_iterator<std::string>(values), {});
     const auto others = company.find(name);
     words = words + (others != company.end() ? others->second : std::vector<std::string>());
     const json value = settings_of(parse(words))[name];
@@ -173,16 +192,16 @@ TEST_F(Flags, ArgsJsonHasEverySettingAndTheFacts) {
 }
 
 TEST_F(Flags, AllMistakesAreReportedTogether) {
-  const std::string text =
-      complaint({"finetune", "--epochs", "many", "--batch-size", "3", "--lr", "--quiet", "yes", "--eval=1", "--mixup",
-                 "0.8", "--dataset", "cifar11", "--data_path", directory_.path("nowhere"), "--smoothing", "1"});
+  const std::string text = complaint({"finetune", "--epochs", "many", "--batch-size", "3", "--lr", "--quiet", "yes",
+                                      "--eval=1", "--drop_path", "0.8", "--dataset", "cifar11", "--data_path",
+                                      directory_.path("nowhere"), "--smoothing", "1"});
   EXPECT_CONTAINS(text, "10 problems:\n  1. ");
   EXPECT_CONTAINS(text, "--epochs must be a whole number, not 'many'");
   EXPECT_CONTAINS(text, "--batch-size is not a flag of 'tessera finetune'; did you mean --batch_size?");
   EXPECT_CONTAINS(text, "--lr needs a value");
   EXPECT_CONTAINS(text, "'yes' after --quiet is too much: this flag takes no value");
   EXPECT_CONTAINS(text, "--eval takes no value");
-  EXPECT_CONTAINS(text, "--mixup 0.8 has no effect here, and so is refused: this version does not mix images");
+  EXPECT_CONTAINS(text, "--drop_path 0.8 has no effect here, and so is refused: this version has no stochastic depth");
   EXPECT_CONTAINS(text,
                   "--dataset must be cifar10, cifar100, fashion-mnist or imagefolder, not 'cifar11'; did you mean");
   EXPECT_CONTAINS(text, "--smoothing must be from 0 to below 1, not 1");
@@ -225,7 +244,7 @@ TEST_F(Flags, OfTheReferenceAreAcceptedWhereTheyChangeNothing) {
                        "0",         "--cutmix",
                        "0.0",       "--aa",
                        "",          "--color_jitter",
-                       "none",      "--reprob",
+                       "0",         "--reprob",
                        "0",         "--drop_path",
                        "0.0",       "--random_label_ratio",
                        "0",         "--dist_eval",

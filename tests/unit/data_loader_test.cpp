@@ -1,95 +1,19 @@
-#include "data/augment.hpp"
 #include "data/prefetcher.hpp"
+#include "support/made_up_dataset.hpp"
 #include "support/scratch.hpp"
-#include "tessera/core/error.hpp"
-#include "tessera/data/loader.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <chrono>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
 // Shapes: B images, S x S pixels.
 
 namespace tessera::data {
 namespace {
-
-constexpr std::int64_t kSize = 61;
-
-/// Images of many shapes, made of their index; every seventh is slow, so that workers finish out of order.
-class MadeUp final : public Dataset {
- public:
-  explicit MadeUp(std::int64_t bad_index = -1) : bad_index_(bad_index) {}
-
-  [[nodiscard]] std::int64_t size() const override { return kSize; }
-  [[nodiscard]] const std::vector<std::string>& class_names() const override { return classes_; }
-  [[nodiscard]] const Recipe& recipe() const override { return recipe_; }
-  [[nodiscard]] std::int64_t label(std::int64_t index) const override { return index % 3; }
-  [[nodiscard]] std::string name(std::int64_t index) const override { return "image " + std::to_string(index); }
-  [[nodiscard]] DecodedImage decode(std::int64_t index, std::vector<std::uint8_t>& scratch) const override {
-    core::require(index != bad_index_, "data", "{} is a corrupt JPEG file", name(index));
-    if (index % 7 == 0) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    }
-    DecodedImage image{.bytes = {},
-                       .height = static_cast<std::int32_t>(20 + index % 11),
-                       .width = static_cast<std::int32_t>(17 + index % 13),
-                       .channels = index % 4 == 0 ? 1 : 3,
-                       .planar = index % 2 == 0};
-    scratch.resize(static_cast<std::size_t>(image.height * image.width * image.channels));
-    for (std::size_t i = 0; i < scratch.size(); ++i) {
-      scratch[i] = static_cast<std::uint8_t>(static_cast<std::size_t>(index * 7) + i * i % 251);
-    }
-    image.bytes = scratch;
-    return image;
-  }
-
- private:
-  std::int64_t bad_index_;
-  std::vector<std::string> classes_ = {"a", "b", "c"};
-  Recipe recipe_{.mean = {0.4F, 0.5F, 0.6F}, .std = {0.2F, 0.3F, 0.25F}};
-};
-
-/// 61 images, 10 a step: six steps an epoch.
-LoaderSpec small_spec(std::int64_t num_workers = 2) {
-  return {.batch_size = 5, .accum_iter = 2, .seed = 8, .input_size = 16, .num_workers = num_workers};
-}
-
-const kernels::Ops& cpu_ops() { return kernels::ops_for(c10::kCPU); }
-
-std::vector<Batch> take(Loader& loader, std::size_t count) {
-  std::vector<Batch> batches;
-  while (batches.size() < count) {
-    batches.push_back(loader.next().value());
-  }
-  return batches;
-}
-
-void expect_same(const Batch& a, const Batch& b) {
-  EXPECT_EQ(a.indices, b.indices);
-  EXPECT_EQ(a.step.epoch, b.step.epoch);
-  EXPECT_EQ(a.step.step, b.step.step);
-  EXPECT_EQ(a.micro_step, b.micro_step);
-  EXPECT_TRUE(at::equal(a.labels_B, b.labels_B));
-  EXPECT_TRUE(at::equal(a.images_B3SS, b.images_B3SS));
-}
-
-/// The image as the loader should make it, straight from the parts.
-at::Tensor prepared(const MadeUp& dataset, const kernels::ImageView& view, const DecodedImage& image) {
-  const at::Tensor packed = at::empty({static_cast<std::int64_t>(image.bytes.size())}, at::kByte);
-  std::copy(image.bytes.begin(), image.bytes.end(), packed.mutable_data_ptr<std::uint8_t>());
-  const at::Tensor views = at::empty({sizeof view}, at::kByte);
-  std::memcpy(views.mutable_data_ptr(), &view, sizeof view);
-  at::Tensor out_B3SS = at::empty({1, 3, 16, 16});
-  kernels::cpu::transform_images(
-      packed, views, {.output_size = 16, .mean = dataset.recipe().mean, .std = dataset.recipe().std}, out_B3SS);
-  return out_B3SS[0];
-}
 
 TEST(Loader, MakesWhatTheSamplerAndTheAugmentationSay) {
   const MadeUp dataset;
@@ -118,15 +42,17 @@ TEST(Loader, MakesWhatTheSamplerAndTheAugmentationSay) {
 
 TEST(Loader, GivesTheSameHoweverManyWorkers) {
   const MadeUp dataset;
-  Loader one = make_training_loader(dataset, cpu_ops(), small_spec(1), {});
-  const std::vector<Batch> expected = take(one, 30);  // into the third epoch
-  for (const std::int64_t num_workers : {0, 4, 9}) {
-    for (const std::int64_t prefetch : {0, 1}) {
-      LoaderSpec spec = small_spec(num_workers);
-      spec.prefetch = prefetch;
-      Loader many = make_training_loader(dataset, cpu_ops(), spec, {});
-      for (const Batch& batch : expected) {
-        expect_same(many.next().value(), batch);
+  for (auto* const spec_for : {small_spec, augmented_spec}) {
+    Loader one = make_training_loader(dataset, cpu_ops(), spec_for(1), {});
+    const std::vector<Batch> expected = take(one, 30);  // into the third epoch
+    for (const std::int64_t num_workers : {0, 4, 9}) {
+      for (const std::int64_t prefetch : {0, 1}) {
+        LoaderSpec spec = spec_for(num_workers);
+        spec.prefetch = prefetch;
+        Loader many = make_training_loader(dataset, cpu_ops(), spec, {});
+        for (const Batch& batch : expected) {
+          expect_same(many.next().value(), batch);
+        }
       }
     }
   }
@@ -134,12 +60,16 @@ TEST(Loader, GivesTheSameHoweverManyWorkers) {
 
 TEST(Loader, StartsAnywhereAsIfItHadBeenRunning) {
   const MadeUp dataset;
-  Loader whole = make_training_loader(dataset, cpu_ops(), small_spec(), {});
-  const std::vector<Batch> all = take(whole, 28);
-  for (const Cursor start : {Cursor{0, 3}, Cursor{1, 0}, Cursor{1, 5}, Cursor{0, 6}}) {
-    Loader resumed = make_training_loader(dataset, cpu_ops(), small_spec(), start);
-    for (auto number = static_cast<std::size_t>((start.epoch * 6 + start.step) * 2); number < all.size(); ++number) {
-      expect_same(resumed.next().value(), all[number]);
+  for (const LoaderSpec& spec : {small_spec(), augmented_spec()}) {
+    Loader whole = make_training_loader(dataset, cpu_ops(), spec, {});
+    const std::vector<Batch> all = take(whole, 28);
+    const std::int64_t steps_per_epoch = kSize / (spec.batch_size * 2);
+    for (const Cursor start : {Cursor{0, 3}, Cursor{1, 0}, Cursor{1, 4}, Cursor{0, steps_per_epoch}}) {
+      Loader resumed = make_training_loader(dataset, cpu_ops(), spec, start);
+      const std::int64_t first = (start.epoch * steps_per_epoch + start.step) * 2;
+      for (auto number = static_cast<std::size_t>(first); number < all.size(); ++number) {
+        expect_same(resumed.next().value(), all[number]);
+      }
     }
   }
 }
@@ -245,17 +175,24 @@ TEST(Loader, MakesTheSameBatchesOnAGpu) {
   }
   const MadeUp dataset;
   for (const c10::ScalarType dtype : {c10::kFloat, c10::kBFloat16}) {
-    LoaderSpec spec = small_spec(3);
-    spec.dtype = dtype;
-    Loader on_cpu = make_training_loader(dataset, cpu_ops(), spec, {});
-    spec.device = c10::Device(c10::kCUDA, 0);
-    Loader on_gpu = make_training_loader(dataset, kernels::ops_for(c10::kCUDA), spec, {});
-    for (int i = 0; i < 60; ++i) {
-      Batch batch = on_gpu.next().value();
-      EXPECT_TRUE(batch.images_B3SS.is_cuda() && batch.labels_B.is_cuda());
-      batch.images_B3SS = batch.images_B3SS.cpu();
-      batch.labels_B = batch.labels_B.cpu();
-      expect_same(batch, on_cpu.next().value());
+    for (LoaderSpec spec : {small_spec(3), augmented_spec(3)}) {
+      spec.dtype = dtype;
+      spec.augment.remode = config::EraseMode::kRand;  // noise may differ in fp32's last bit
+      Loader on_cpu = make_training_loader(dataset, cpu_ops(), spec, {});
+      spec.device = c10::Device(c10::kCUDA, 0);
+      Loader on_gpu = make_training_loader(dataset, kernels::ops_for(c10::kCUDA), spec, {});
+      for (int i = 0; i < 60; ++i) {
+        Batch batch = on_gpu.next().value();
+        EXPECT_TRUE(batch.images_B3SS.is_cuda() && batch.labels_B.is_cuda());
+        batch.images_B3SS = batch.images_B3SS.cpu();
+        batch.labels_B = batch.labels_B.cpu();
+        if (batch.shares_B.defined()) {
+          EXPECT_TRUE(batch.shares_B.is_cuda() && batch.other_labels_B.is_cuda());
+          batch.shares_B = batch.shares_B.cpu();
+          batch.other_labels_B = batch.other_labels_B.cpu();
+        }
+        expect_same(batch, on_cpu.next().value());
+      }
     }
   }
 }
