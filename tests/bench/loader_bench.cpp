@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstring>
+#include <ctime>
 #include <string>
 #include <vector>
 
@@ -55,25 +56,34 @@ void synchronize(const c10::Device& device) {
   guard.getStream(device).synchronize();
 }
 
-/// Seconds of `rounds` calls of `work`, the first ones not counted.
+/// By the clock, and of all the process's threads.
+struct Elapsed {
+  double seconds;
+  double cpu_seconds;
+};
+
+/// Of `rounds` calls of `work`, the first ones not counted.
 template <class Work>
-double seconds(std::int64_t rounds, const c10::Device& device, const Work& work) {
+Elapsed measure(std::int64_t rounds, const c10::Device& device, const Work& work) {
   for (std::int64_t i = 0; i < rounds / 10 + 1; ++i) {
     work();
   }
   synchronize(device);
   const auto start = std::chrono::steady_clock::now();
+  const std::clock_t cpu_start = std::clock();
   for (std::int64_t i = 0; i < rounds; ++i) {
     work();
   }
   synchronize(device);
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
+          static_cast<double>(std::clock() - cpu_start) / CLOCKS_PER_SEC};
 }
 
-void report(const char* what, const Settings& settings, double elapsed) {
+void report(const char* what, const Settings& settings, const Elapsed& elapsed) {
   const double num_images = static_cast<double>(settings.num_batches * settings.loader.batch_size);
-  fmt::print("{:<10} {:>10.0f} images/s   {:>9.1f} us/batch\n", what, num_images / elapsed,
-             elapsed / static_cast<double>(settings.num_batches) * 1e6);
+  fmt::print("{:<10} {:>10.0f} images/s   {:>9.1f} us/batch   {:>10.0f} images per second of a core\n", what,
+             num_images / elapsed.seconds, elapsed.seconds / static_cast<double>(settings.num_batches) * 1e6,
+             num_images / elapsed.cpu_seconds);
 }
 
 /// The transform of the first batch of whole images, over and over.
@@ -107,7 +117,7 @@ void time_transform(const Settings& settings, const Dataset& dataset, const kern
       .output_size = spec.input_size, .mean = dataset.recipe().mean, .std = dataset.recipe().std};
   at::Tensor out_B3SS = at::empty({spec.batch_size, 3, spec.input_size, spec.input_size},
                                   at::TensorOptions().dtype(spec.dtype).device(spec.device));
-  report("transform", settings, seconds(settings.num_batches, spec.device, [&] {
+  report("transform", settings, measure(settings.num_batches, spec.device, [&] {
            ops.transform_images(packed, views_tensor, transform, out_B3SS);
          }));
 }
@@ -117,7 +127,7 @@ void run(const Settings& settings) {
   const kernels::Ops& ops = kernels::ops_for(settings.loader.device.type());
   time_transform(settings, *dataset, ops);
   Loader loader = make_training_loader(*dataset, ops, settings.loader, {});
-  report("loader", settings, seconds(settings.num_batches, settings.loader.device, [&] { loader.next(); }));
+  report("loader", settings, measure(settings.num_batches, settings.loader.device, [&] { loader.next(); }));
 }
 
 }  // namespace
