@@ -4,7 +4,8 @@
 #include "tessera/core/error.hpp"
 #include "tessera/data/loader.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 
 #include <chrono>

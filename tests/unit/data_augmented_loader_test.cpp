@@ -3,6 +3,9 @@
 #include "data/random_erasing.hpp"
 #include "support/made_up_dataset.hpp"
 
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <memory>
 

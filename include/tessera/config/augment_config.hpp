@@ -49,8 +49,8 @@ struct AugmentConfig {
   double hflip = 0.5;             ///< probability
   std::string aa{};
   AutoAugment auto_augment{};  ///< `aa`, read
-  double color_jitter = 0;   ///< brightness, contrast and saturation times 1 - this to 1 + this; 0: off
-  double reprob = 0;         ///< of erasing
+  double color_jitter = 0;     ///< brightness, contrast and saturation times 1 - this to 1 + this; 0: off
+  double reprob = 0;           ///< of erasing
   EraseMode remode = EraseMode::kPixel;
   std::int64_t recount = 1;  ///< most rectangles of an image
   double mixup = 0;          ///< alpha of lambda's beta distribution; 0: off
