@@ -38,7 +38,7 @@ void check_mixing(const Checked& checked) {
   refuse(checked, "mixup_mode", !augment.mixes() && augment.mixup_mode != defaults.mixup_mode,
          "without --mixup, --cutmix or --cutmix_minmax");
   refuse(checked, "mixup_switch_prob",
-         !(augment.mixup > 0 && augment.cuts()) && augment.mixup_switch_prob != defaults.mixup_switch_prob,
+         (augment.mixup <= 0 || !augment.cuts()) && augment.mixup_switch_prob != defaults.mixup_switch_prob,
          "unless both --mixup and --cutmix are on");
   refuse(checked, "cutmix", augment.cutmix > 0 && augment.cutmix_minmax.has_value(),
          "beside --cutmix_minmax, which says the rectangle's size");

@@ -83,10 +83,10 @@ class Parser {
 
   [[nodiscard]] double number(const Section& section) const {
     double value = 0;
-    const char* const last = section.value.data() + section.value.size();
-    const auto [end, status] = std::from_chars(section.value.data(), last, value);
-    require(status == std::errc{} && end == last && std::isfinite(value), "'{}' must be followed by a number, not '{}'",
-            section.key, section.value);
+    const std::string_view text = section.value;
+    const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
+    require(status == std::errc{} && end == text.data() + text.size() && std::isfinite(value),
+            "'{}' must be followed by a number, not '{}'", section.key, text);
     return value;
   }
 

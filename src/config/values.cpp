@@ -100,7 +100,8 @@ std::string set(ShareRange& into, std::string_view text) {
   const std::size_t space = text.find(' ');
   const auto min = parse_number<double>(text.substr(0, space));
   const auto max = space == std::string_view::npos ? std::nullopt : parse_number<double>(text.substr(space + 1));
-  if (!min || !max || !(0 <= *min && *min <= *max && *max <= 1)) {
+  const bool is_range = min && max && 0 <= *min && *min <= *max && *max <= 1;
+  if (!is_range) {
     return must_be("two numbers from 0 to 1, the smaller one first", text);
   }
   into = {*min, *max};

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ranges>
 
 namespace tessera::data {
 
@@ -47,8 +48,9 @@ Histogram histogram_of(const std::uint8_t* plane, std::size_t size) {
 
 Table stretched(const Histogram& histogram) {
   const auto is_there = [](std::int64_t count) { return count > 0; };
-  const auto lowest = std::find_if(histogram.begin(), histogram.end(), is_there) - histogram.begin();
-  const auto highest = histogram.rend() - std::find_if(histogram.rbegin(), histogram.rend(), is_there) - 1;
+  const auto reversed = std::views::reverse(histogram);
+  const auto lowest = std::ranges::find_if(histogram, is_there) - histogram.begin();
+  const auto highest = reversed.end() - std::ranges::find_if(reversed, is_there) - 1;
   if (highest <= lowest) {
     return make_table([](std::int32_t byte) { return byte; });
   }

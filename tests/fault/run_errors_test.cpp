@@ -41,7 +41,8 @@ class RunErrors : public testing::Test {
 TEST_F(RunErrors, FlagsAndJson) {
   expect_refused("--epoch 3", "--epochs");
   expect_refused("--epochs three", "three");
-  expect_refused("--mixup 0.8", "mixup");
+  expect_refused("--start_epoch 3", "start_epoch");
+  expect_refused("--mixup 0.8 --batch_size 5", "--batch_size is 5");
   write_file(scratch_.file("bad.json"), "{\"zero_optimization\": {\"stagge\": 2}}");
   expect_refused("--config " + scratch_.file("bad.json"), "stagge");
   write_file(scratch_.file("torn.json"), "{\"zero_optimization\": ");

@@ -193,7 +193,7 @@ TEST_F(Flags, ArgsJsonHasEverySettingAndTheFacts) {
 
 TEST_F(Flags, AllMistakesAreReportedTogether) {
   const std::string text = complaint({"finetune", "--epochs", "many", "--batch-size", "3", "--lr", "--quiet", "yes",
-                                      "--eval=1", "--drop_path", "0.8", "--dataset", "cifar11", "--data_path",
+                                      "--eval=1", "--start_epoch", "3", "--dataset", "cifar11", "--data_path",
                                       directory_.path("nowhere"), "--smoothing", "1"});
   EXPECT_CONTAINS(text, "10 problems:\n  1. ");
   EXPECT_CONTAINS(text, "--epochs must be a whole number, not 'many'");
@@ -201,7 +201,7 @@ TEST_F(Flags, AllMistakesAreReportedTogether) {
   EXPECT_CONTAINS(text, "--lr needs a value");
   EXPECT_CONTAINS(text, "'yes' after --quiet is too much: this flag takes no value");
   EXPECT_CONTAINS(text, "--eval takes no value");
-  EXPECT_CONTAINS(text, "--drop_path 0.8 has no effect here, and so is refused: this version has no stochastic depth");
+  EXPECT_CONTAINS(text, "--start_epoch 3 has no effect here, and so is refused: --resume takes the epoch");
   EXPECT_CONTAINS(text,
                   "--dataset must be cifar10, cifar100, fashion-mnist or imagefolder, not 'cifar11'; did you mean");
   EXPECT_CONTAINS(text, "--smoothing must be from 0 to below 1, not 1");
