@@ -2,7 +2,13 @@
 
 #include "tessera/state/run_state.hpp"
 
+#include <array>
+#include <string_view>
+
 namespace tessera::checkpoint {
+
+/// Fields that came with version 2. Where a file lacks one, RunState's default is what older programs did.
+constexpr std::array<std::string_view, 1> kSinceVersion2{"optimizer"};
 
 /// Calls visit(name, field) for every field of RunState: the one list from which JSON and HDF5 attributes are made.
 /// State is RunState or const RunState.
@@ -11,6 +17,7 @@ void visit_run_state(State& run, Visitor&& visit) {
   visit("epoch", run.epoch);
   visit("step_in_epoch", run.step_in_epoch);
   visit("global_step", run.global_step);
+  visit("optimizer", run.optimizer);
   visit("optimizer_step", run.optimizer_step);
   visit("skipped_steps", run.skipped_steps);
   visit("epoch_loss_sum", run.epoch_loss_sum);

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -64,6 +65,9 @@ state::RunState run_state_from_json(std::string_view text, const std::string& so
   std::string wrong;
   visit_run_state(run, [&](const char* name, auto& field) {
     const auto found = object.find(name);
+    if (found == object.end() && std::ranges::find(kSinceVersion2, name) != kSinceVersion2.end()) {
+      return;
+    }
     if (found == object.end()) {
       wrong += fmt::format("{}'{}' is missing", wrong.empty() ? "" : ", ", name);
     } else if (!assign(field, *found)) {

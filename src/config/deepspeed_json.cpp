@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <array>
+#include <cctype>
 #include <limits>
 #include <optional>
 #include <set>
@@ -17,7 +19,16 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kPrecisionKey = "bf16.enabled";
+constexpr std::string_view kOptimizerKey = "optimizer.type";
 constexpr std::string_view kGatherBucketKey = "zero_optimization.allgather_bucket_size";
+
+// DeepSpeed's spelling; it is read in any case.
+constexpr std::array<std::pair<OptimizerKind, std::string_view>, 3> kOptimizerTypes{
+    {{OptimizerKind::kAdamW, "AdamW"}, {OptimizerKind::kSgd, "SGD"}, {OptimizerKind::kLars, "LARS"}}};
+
+bool is_same_word(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+}
 
 Scalar to_scalar(const Json& value) {
   switch (value.type()) {
@@ -205,6 +216,9 @@ class JsonReader {
     if (value.is_structured()) {
       return "must be a single value, not " + shorten(value);
     }
+    if (setting.json == kOptimizerKey) {
+      return assign_optimizer(setting, value);
+    }
     if (setting.json != kPrecisionKey) {
       return assign_scalar(setting.field, to_scalar(value));
     }
@@ -212,6 +226,16 @@ class JsonReader {
       return "must be true, false or \"auto\", not " + shorten(value);
     }
     return assign_text(setting.field, name_of(value.get<bool>() ? DTypeChoice::kBFloat16 : DTypeChoice::kFloat32));
+  }
+
+  static std::string assign_optimizer(const Setting& setting, const Json& value) {
+    for (const auto& [kind, type] : kOptimizerTypes) {
+      if (value.is_string() && is_same_word(value.get<std::string>(), type)) {
+        return assign_text(setting.field, name_of(kind));
+      }
+    }
+    return R"(must be "AdamW" (DeepSpeed's "Adam" means that too, unless adam_w_mode is false), "SGD" or "LARS", not )" +
+           shorten(value);
   }
 
   static std::string shorten(const Json& value) {
@@ -284,6 +308,9 @@ std::string effective_deepspeed_json(const RunConfig& config, std::optional<int>
   }
   Json json = Json::object();
   for (const Setting& setting : describe(copy)) {
+    if (!is_of_optimizer(setting.name, copy.optimizer.opt)) {
+      continue;
+    }
     const bool open = (setting.name == "batch_size" && config.data.derive_batch_size) ||
                       (setting.name == "accum_iter" && config.data.derive_accum_iter);
     if (setting.json.empty() || (open && !world_size)) {
@@ -297,11 +324,13 @@ std::string effective_deepspeed_json(const RunConfig& config, std::optional<int>
           copy.runtime.dtype == DTypeChoice::kAuto ? Json("auto") : Json(copy.runtime.dtype == DTypeChoice::kBFloat16);
     } else if (setting.name == "clip_grad") {
       place = copy.optimizer.clip_grad.value_or(0.0);
+    } else if (setting.json == kOptimizerKey) {
+      place = std::ranges::find(kOptimizerTypes, copy.optimizer.opt, &std::pair<OptimizerKind, std::string_view>::first)
+                  ->second;
     } else {
       place = to_json_value(value_of(setting.field));
     }
   }
-  json["optimizer"]["type"] = "AdamW";
   return json.dump(2) + "\n";
 }
 

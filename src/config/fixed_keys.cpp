@@ -48,8 +48,6 @@ const std::vector<FixedKey>& fixed_keys() {
       {"fp16", "enabled", kOff, R"(this program computes in bf16 or fp32, which need no loss scaling; use "bf16")"},
       {"amp", "enabled", kOff, R"(this program computes in bf16 or fp32; use "bf16")"},
       {"torch_autocast", "enabled", kOff, R"(this program computes in bf16 or fp32; use "bf16")"},
-      {"optimizer.type", "", R"("AdamW"|"adamw")",
-       R"(the optimizer is AdamW (DeepSpeed's "Adam" means that too, unless adam_w_mode is false): write "AdamW")"},
       {"optimizer.params.adam_w_mode", "", "true", "weight decay is decoupled, always: AdamW"},
       {"optimizer.params.torch_adam", "", "false|true", ""},
       {"optimizer.params.bias_correction", "", "true", "moments are corrected for their bias, always"},

@@ -100,6 +100,9 @@ Settings augment_settings(AugmentConfig& augment) {
 
 Settings optimizer_settings(OptimizerConfig& optimizer) {
   return {
+      {"opt", "adamw|sgd|lars", kForTraining, &optimizer.opt,
+       "AdamW; SGD with momentum; or LARS, which is SGD with a rate of its own for each matrix", Range::kAny,
+       "optimizer.type"},
       {"epochs", "N", kForTraining, &optimizer.epochs, "passes over the training images", Range::kPositive},
       {"max_steps", "N", kForTraining, &optimizer.max_steps,
        "stop after this many optimizer steps; 0 goes on to the last epoch", Range::kNonNegative},
@@ -112,8 +115,10 @@ Settings optimizer_settings(OptimizerConfig& optimizer) {
       {"warmup_epochs", "N", kForTraining, &optimizer.warmup_epochs,
        "epochs of linear warm-up, fractions allowed; shorter than --epochs", Range::kNonNegative},
       {"weight_decay", "RATE", kForTraining, &optimizer.weight_decay,
-       "AdamW's decoupled decay of matrices (norms and biases do not decay)", Range::kNonNegative,
-       "optimizer.params.weight_decay"},
+       "decay of matrices (norms and biases do not decay): decoupled in AdamW, part of the gradient in SGD and LARS",
+       Range::kNonNegative, "optimizer.params.weight_decay"},
+      {"momentum", "FACTOR", kForTraining, &optimizer.momentum, "of SGD and LARS", Range::kBelowOne,
+       "optimizer.params.momentum"},
       {"layer_decay", "FACTOR", kForTraining, &optimizer.layer_decay,
        "a layer's learning rate is the rate above it times this; 1 treats all alike", Range::kUpToOne},
       {"clip_grad", "NORM", kForTraining, &optimizer.clip_grad,
@@ -124,6 +129,8 @@ Settings optimizer_settings(OptimizerConfig& optimizer) {
       {"beta2", "", kNoVerb, &optimizer.beta2, "AdamW's decay of the second moment", Range::kBelowOne,
        "optimizer.params.betas.1"},
       {"eps", "", kNoVerb, &optimizer.eps, "AdamW's epsilon", Range::kPositive, "optimizer.params.eps"},
+      {"trust_coefficient", "", kNoVerb, &optimizer.trust_coefficient, "LARS's", Range::kPositive,
+       "optimizer.params.trust_coefficient"},
   };
 }
 
@@ -227,6 +234,17 @@ std::vector<Setting> describe(Command& command) {
     list.push_back(setting);
   }
   return list;
+}
+
+bool is_of_optimizer(std::string_view setting, OptimizerKind kind) {
+  const bool is_adamw = kind == OptimizerKind::kAdamW;
+  if (setting == "momentum") {
+    return !is_adamw;
+  }
+  if (setting == "trust_coefficient") {
+    return kind == OptimizerKind::kLars;
+  }
+  return is_adamw || (setting != "beta1" && setting != "beta2" && setting != "eps");
 }
 
 std::string shown_key(std::string_view json_path) {

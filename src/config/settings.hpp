@@ -52,6 +52,9 @@ std::vector<Setting> describe(RunConfig& config);
 /// The same with what belongs to single verbs.
 std::vector<Setting> describe(Command& command);
 
+/// Whether the setting, one of describe()'s, has an effect with this optimizer.
+bool is_of_optimizer(std::string_view setting, OptimizerKind kind);
+
 /// A dotted path as messages show it: an element of a list as "betas[0]".
 std::string shown_key(std::string_view json_path);
 

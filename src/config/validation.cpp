@@ -74,6 +74,16 @@ void check_schedule(const Checked& checked) {
   }
 }
 
+void check_optimizer(const Checked& checked) {
+  const OptimizerKind kind = checked.command.run.optimizer.opt;
+  for (const std::string_view name : {"momentum", "trust_coefficient", "beta1", "beta2", "eps"}) {
+    if (checked.given(name) && !is_of_optimizer(name, kind)) {
+      checked.problems.add("{} has no effect with {} {}: leave it out", checked.called(name), checked.called("opt"),
+                           name_of(kind));
+    }
+  }
+}
+
 void check_zero(const Checked& checked) {
   const RunConfig& run = checked.command.run;
   if (run.zero.stage == 3) {
@@ -240,6 +250,7 @@ void check_settings(Checked checked) {
   }
   check_augment(checked);
   check_schedule(checked);
+  check_optimizer(checked);
   check_zero(checked);
   check_runtime(checked);
   settle_resume(checked);

@@ -34,6 +34,8 @@ constexpr std::array<Name<EraseMode>, 3> kEraseModes{
     {{"const", EraseMode::kConst}, {"rand", EraseMode::kRand}, {"pixel", EraseMode::kPixel}}};
 constexpr std::array<Name<MixMode>, 3> kMixModes{
     {{"batch", MixMode::kBatch}, {"pair", MixMode::kPair}, {"elem", MixMode::kElem}}};
+constexpr std::array<Name<OptimizerKind>, 3> kOptimizers{
+    {{"adamw", OptimizerKind::kAdamW}, {"sgd", OptimizerKind::kSgd}, {"lars", OptimizerKind::kLars}}};
 constexpr std::array<Name<core::DType>, 2> kWireTypes{
     {{"fp32", core::DType::kFloat32}, {"bf16", core::DType::kBFloat16}}};
 
@@ -43,6 +45,7 @@ const auto& names_of(CollectivesChoice /*tag*/) { return kCollectives; }
 const auto& names_of(DTypeChoice /*tag*/) { return kDTypes; }
 const auto& names_of(EraseMode /*tag*/) { return kEraseModes; }
 const auto& names_of(MixMode /*tag*/) { return kMixModes; }
+const auto& names_of(OptimizerKind /*tag*/) { return kOptimizers; }
 const auto& names_of(core::DType /*tag*/) { return kWireTypes; }
 
 template <class E>
@@ -203,6 +206,7 @@ std::string_view name_of(CollectivesChoice choice) { return name_in_table(choice
 std::string_view name_of(DTypeChoice choice) { return name_in_table(choice); }
 std::string_view name_of(EraseMode mode) { return name_in_table(mode); }
 std::string_view name_of(MixMode mode) { return name_in_table(mode); }
+std::string_view name_of(OptimizerKind kind) { return name_in_table(kind); }
 
 DatasetKind dataset_from_name(std::string_view name) {
   DatasetKind kind{};

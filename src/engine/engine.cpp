@@ -4,7 +4,7 @@
 #include "engine/gradient_buckets.hpp"
 #include "engine/initialise.hpp"
 #include "engine/parameter_buckets.hpp"
-#include "engine/sharded_adamw.hpp"
+#include "engine/sharded_optimizer.hpp"
 #include "tessera/core/error.hpp"
 
 #include <ATen/ops/cat.h>
@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <utility>
 
 namespace tessera::engine {
@@ -34,8 +35,14 @@ class Engine::Impl {
     }
   }
 
-  // [sum of squares of the reduced gradient, metrics...], summed over the ranks, on the host.
-  std::vector<double> sums_over_ranks(const at::Tensor& metrics);
+  // Summed over the ranks, on the host.
+  struct Sums {
+    double squares = 0;  // of the reduced gradient
+    std::vector<double> metrics;
+    bool all_finite = true;
+  };
+  // Gives the optimizer its own.
+  Sums sums_over_ranks(const at::Tensor& metrics);
   void update(double lr, double gradient_scale);
   [[nodiscard]] double clip_factor(double norm) const;
   void count_skip(double norm);
@@ -47,23 +54,31 @@ class Engine::Impl {
   const Context context;
   ParameterBuckets parameters;
   std::unique_ptr<GradientBuckets> gradients;
-  ShardedAdamW optimizer;
+  ShardedOptimizer optimizer;
   std::int64_t num_updates = 0;
   std::int64_t skipped_in_a_row = 0;
 };
 
-std::vector<double> Engine::Impl::sums_over_ranks(const at::Tensor& metrics) {
+Engine::Impl::Sums Engine::Impl::sums_over_ranks(const at::Tensor& metrics) {
   at::Tensor squares = at::zeros({}, metrics.options());
+  at::Tensor trust = optimizer.make_trust_sums();
   for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
     at::Tensor gradient = gradients->reduced(bucket);
+    optimizer.add_trust_sums(bucket, gradient, trust);
     // At stage 0 every rank has all of it; each counts its shard, so that every stage adds up the same numbers.
     const bool whole = gradient.numel() == context.bucket(bucket).num_elements;
     context.ops.add_sum_of_squares(whole ? context.shard(gradient, bucket) : gradient, squares);
   }
-  const at::Tensor on_host = at::cat({squares.view({1}), metrics}).cpu();
-  std::vector<double> sums(on_host.const_data_ptr<double>(), on_host.const_data_ptr<double>() + on_host.numel());
-  group.sum(sums);
-  return sums;
+  const at::Tensor on_host = at::cat({squares.view({1}), metrics, trust.view({-1})}).cpu();
+  const auto* const numbers = on_host.const_data_ptr<double>();
+  std::vector<double> all(numbers, numbers + on_host.numel());
+  group.sum(all);
+  const std::span<const double> rest = std::span(all).subspan(1);
+  const auto num_metrics = static_cast<std::size_t>(metrics.numel());
+  optimizer.set_trust_sums(rest.subspan(num_metrics));
+  return {all[0], {rest.begin(), rest.begin() + metrics.numel()}, std::ranges::all_of(all, [](double sum) {
+            return std::isfinite(sum);
+          })};
 }
 
 // As torch.nn.utils.clip_grad_norm_.
@@ -84,7 +99,7 @@ void Engine::Impl::count_skip(double norm) {
 void Engine::Impl::update(double lr, double gradient_scale) {
   ++num_updates;
   in_forward_order([&](int bucket) {
-    optimizer.update(bucket, gradients->reduced(bucket), lr, gradient_scale, num_updates);
+    optimizer.update(bucket, gradients->reduced(bucket), {lr, gradient_scale, num_updates});
     if (owned_part(context.options) == Part::kShard) {
       parameters.gather(bucket);
     }
@@ -99,30 +114,24 @@ void Engine::Impl::gather_all() {
 }
 
 state::StateDescription Engine::Impl::describe(const std::vector<int>& ranks) const {
-  const core::DType weight_type = to_dtype(context.options.compute);
-  const bool has_master = context.options.compute != at::kFloat;
-  state::StateDescription description;
-  const auto components = [&](const auto& use) {
-    use(state::Component::kWeight, weight_type, &OwnedRange::weight);
-    if (has_master) {
-      use(state::Component::kMaster, core::DType::kFloat32, &OwnedRange::master);
-    }
-    use(state::Component::kExpAvg, core::DType::kFloat32, &OwnedRange::exp_avg);
-    use(state::Component::kExpAvgSq, core::DType::kFloat32, &OwnedRange::exp_avg_sq);
+  const std::vector<state::Component>& components = optimizer.components();
+  const auto type_of = [&](state::Component component) {
+    return component == state::Component::kWeight ? to_dtype(context.options.compute) : core::DType::kFloat32;
   };
+  state::StateDescription description;
   for (const model::Param& param : context.table.params) {
-    components([&](state::Component component, core::DType dtype, at::Tensor OwnedRange::* /*tensor*/) {
-      description.tensors.push_back({param.name, component, dtype, param.shape});
-    });
+    for (const state::Component component : components) {
+      description.tensors.push_back({param.name, component, type_of(component), param.shape});
+    }
   }
   for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
     for (const int rank : ranks) {
       for (const OwnedRange& range : optimizer.ranges(bucket, rank)) {
         const model::Param& param = context.table.params[static_cast<std::size_t>(range.param)];
-        components([&](state::Component component, core::DType dtype, at::Tensor OwnedRange::*tensor) {
-          description.mine.push_back(
-              {param.name, component, dtype, param.shape, range.begin, range.end, (range.*tensor).mutable_data_ptr()});
-        });
+        for (std::size_t i = 0; i < components.size(); ++i) {
+          description.mine.push_back({param.name, components[i], type_of(components[i]), param.shape, range.begin,
+                                      range.end, range.state[i].mutable_data_ptr()});
+        }
       }
     }
   }
@@ -162,16 +171,15 @@ StepOutcome Engine::finish_step(double lr, const at::Tensor& metrics, const std:
   Impl& impl = *impl_;
   const EngineOptions& options = impl.context.options;
   const double average = 1.0 / static_cast<double>(impl.context.layout.world * options.accumulation_steps);
-  std::vector<double> sums = impl.sums_over_ranks(metrics);
+  Impl::Sums sums = impl.sums_over_ranks(metrics);
   if (norm_is_known) {
     norm_is_known();
   }
 
   StepOutcome outcome;
-  outcome.grad_norm = std::sqrt(sums[0]) * average;
-  outcome.skipped = !std::ranges::all_of(sums, [](double sum) { return std::isfinite(sum); });
-  sums.erase(sums.begin());
-  outcome.metrics = std::move(sums);
+  outcome.grad_norm = std::sqrt(sums.squares) * average;
+  outcome.skipped = !sums.all_finite;
+  outcome.metrics = std::move(sums.metrics);
   if (outcome.skipped) {
     impl.count_skip(outcome.grad_norm);
   } else {

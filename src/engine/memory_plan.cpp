@@ -60,7 +60,8 @@ MemoryPlan plan_memory(const PlannedRun& run) {
   const std::int64_t whole = layout.num_elements();
   const std::int64_t owned = options.zero_stage == 0 ? whole : whole / run.world;
   const std::int64_t element = bytes_of(options.compute);
-  const std::int64_t fp32_copies = options.compute == at::kFloat ? 2 : 3;
+  const bool has_master = options.compute != at::kFloat;
+  const std::int64_t fp32_copies = num_moments(options.optimizer.kind) + (has_master ? 1 : 0);
   const auto activations =
       model::predict_activation_bytes(run.shape, run.geometry, run.batch_size, element, run.recompute);
   const std::int64_t image_elements = 3 * run.geometry.input_size * run.geometry.input_size;
@@ -68,7 +69,8 @@ MemoryPlan plan_memory(const PlannedRun& run) {
   MemoryPlan plan;
   plan.items = {{"parameters", whole * element, "whole, on every rank"},
                 {"optimizer", owned * 4 * fp32_copies,
-                 fmt::format("{}exp_avg and exp_avg_sq in fp32, {}", fp32_copies == 3 ? "master, " : "",
+                 fmt::format("{}{} in fp32, {}", has_master ? "master, " : "",
+                             num_moments(options.optimizer.kind) == 2 ? "exp_avg and exp_avg_sq" : "momentum_buffer",
                              options.zero_stage == 0 ? "whole" : "this rank's shard")}};
   for (MemoryItem& item : gradient_items(run, layout)) {
     if (item.bytes > 0) {

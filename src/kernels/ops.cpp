@@ -22,6 +22,8 @@ constexpr Ops kReferenceOps = {
     .cross_entropy = reference::cross_entropy,
     .label_rank = reference::label_rank,
     .adamw_step = reference::adamw_step,
+    .momentum_step = reference::momentum_step,
+    .add_trust_sums = reference::add_trust_sums,
     .add_sum_of_squares = reference::add_sum_of_squares,
     .accumulate = reference::accumulate,
     .fill_normal = cpu::fill_normal,
@@ -42,6 +44,8 @@ constexpr Ops make_cpu_ops() {
   ops.self_attention_forward = cpu::self_attention_forward;
   ops.self_attention_backward = cpu::self_attention_backward;
   ops.adamw_step = cpu::adamw_step;
+  ops.momentum_step = cpu::momentum_step;
+  ops.add_trust_sums = cpu::add_trust_sums;
   ops.add_sum_of_squares = cpu::add_sum_of_squares;
   ops.mix_images = cpu::mix_images;
   return ops;

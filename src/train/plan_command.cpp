@@ -22,8 +22,9 @@ std::int64_t planned_classes(const config::DataConfig& data) {
 }
 
 // All that a checkpoint holds of a parameter: the weight, and the optimizer's fp32 state.
-std::int64_t checkpoint_bytes(std::int64_t num_parameters, at::ScalarType compute) {
-  return num_parameters * (compute == at::kFloat ? 12 : 14);
+std::int64_t checkpoint_bytes(std::int64_t num_parameters, const engine::EngineOptions& options) {
+  const std::int64_t weight_and_master = options.compute == at::kFloat ? 4 : 6;
+  return num_parameters * (weight_and_master + 4 * engine::num_moments(options.optimizer.kind));
 }
 
 }  // namespace
@@ -42,7 +43,7 @@ void print_plan(const config::Command& command) {
   const std::int64_t num_parameters = model::build_param_table(run.shape, run.geometry).num_elements();
   const double image_flops = 3 * model::forward_flops_per_image(run.shape, run.geometry);
   const double step_flops = image_flops * static_cast<double>(config.data.batch_size * config.data.accum_iter);
-  const std::int64_t on_disk = checkpoint_bytes(num_parameters, compute);
+  const std::int64_t on_disk = checkpoint_bytes(num_parameters, options);
 
   if (command.json) {
     nlohmann::ordered_json json = {{"n_parameters", num_parameters},

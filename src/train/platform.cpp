@@ -103,8 +103,10 @@ engine::EngineOptions engine_options(const config::RunConfig& config, c10::Devic
   options.overlap = config.zero.overlap_comm;
   options.reduce_at_boundary = config.zero.reduce_at_boundary;
   options.clip_norm = config.optimizer.clip_grad.value_or(0);
-  options.adamw = {config.optimizer.beta1, config.optimizer.beta2, config.optimizer.eps, config.optimizer.weight_decay,
-                   config.optimizer.layer_decay};
+  const config::OptimizerConfig& optimizer = config.optimizer;
+  options.optimizer = {optimizer.opt,          optimizer.beta1,      optimizer.beta2,
+                       optimizer.eps,          optimizer.momentum,   optimizer.trust_coefficient,
+                       optimizer.weight_decay, optimizer.layer_decay};
   return options;
 }
 

@@ -33,6 +33,7 @@ state::RunState start_state(const config::RunConfig& config, const RunFacts& fac
   run.warmup_steps = std::llround(config.optimizer.warmup_epochs * static_cast<double>(steps_per_epoch));
   run.peak_lr = config.peak_lr(facts.world);
   run.min_lr = config.optimizer.min_lr;
+  run.optimizer = config::name_of(config.optimizer.opt);
   run.world_size = facts.world;
   run.zero_stage = config.zero.stage;
   run.num_classes = facts.num_classes;
@@ -52,6 +53,7 @@ state::RunState resumed_state(const std::string& checkpoint, const state::RunSta
   compare(fatal, "--seed", run.seed, fresh.seed);
   compare(fatal, "--input_size", run.input_size, fresh.input_size);
   compare(fatal, "--patch_size", run.patch_size, fresh.patch_size);
+  compare(fatal, "--opt", run.optimizer, fresh.optimizer);
   compare(fatal, "images per step (--batch_size x --accum_iter x ranks)", run.effective_batch, fresh.effective_batch);
   core::require<core::UserError>(fatal.empty(), "train", "{} cannot be gone on with:{}\n  give what it was begun with",
                                  checkpoint, fatal);

@@ -90,6 +90,18 @@ TEST_F(ResumeTest, AugmentationIsTheSameOnTwoRanksAsInTwoMicroSteps) {
   EXPECT_EQ(column(out("two") + "/log.txt", "train_acc1"), column(out("one") + "/log.txt", "train_acc1"));
 }
 
+TEST_F(ResumeTest, TheMomentumGoesOnBitForBit) {
+  const std::string flags = "--zero_stage 2 --opt sgd --momentum 0.8 ";
+  ASSERT_EQ(run(2, "whole", flags).status, 0);
+  ASSERT_EQ(run(2, "parts", flags + "--max_steps 7").status, 0);
+  const CommandResult other = run(2, "parts", "--zero_stage 2 --resume auto");
+  EXPECT_EQ(other.status, 2);
+  EXPECT_NE(other.output.find("--opt: sgd in the checkpoint, adamw now"), std::string::npos) << other.output;
+  ASSERT_EQ(run(2, "parts", flags + "--resume auto").status, 0);
+  EXPECT_EQ(column(out("whole") + "/steps.jsonl", "loss"), column(out("parts") + "/steps.jsonl", "loss"));
+  EXPECT_EQ(consolidated("whole"), consolidated("parts"));
+}
+
 TEST_F(ResumeTest, OtherWorldsAndStagesGoOnWithinTheOrderOfSums) {
   ASSERT_EQ(run(1, "whole", "").status, 0);
   CommandResult result = run(2, "parts", "--zero_stage 2 --save_every_steps 4 --max_steps 4");

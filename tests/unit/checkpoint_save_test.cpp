@@ -182,6 +182,7 @@ TEST(Restore, ReadsEveryVersionThatEverWas) {
     EXPECT_EQ(run.global_step, 1);
     EXPECT_EQ(run.dataset, test::sample_run(1).dataset);
     EXPECT_EQ(run.world_size, test::sample_run(1).world_size);
+    EXPECT_EQ(run.optimizer, "adamw");
   }
   EXPECT_EQ(num_versions, kFormatVersion) << "a new version needs a file of its own here";
 }

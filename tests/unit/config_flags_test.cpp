@@ -55,6 +55,8 @@ const std::map<std::string, Example>& examples() {
       {"lr", {nullptr, "0.01", 0.01}},
       {"min_lr", {1e-6, "0", 0.0}},
       {"warmup_epochs", {10.0, "0.5", 0.5}},
+      {"opt", {"adamw", "lars", "lars"}},
+      {"momentum", {0.9, "0.5", 0.5}},
       {"weight_decay", {0.05, "0", 0.0}},
       {"layer_decay", {1.0, "0.75", 0.75}},
       {"clip_grad", {nullptr, "1", 1.0}},
@@ -106,6 +108,7 @@ TEST_F(Flags, EachHasItsDefaultAndIsRead) {
   const std::map<std::string, std::vector<std::string>> company{
       {"load_pretrained", {"--pretrained_model_path", directory_.path("MODEL")}},
       {"eval", {"--resume", directory_.path("CKPT")}},
+      {"momentum", {"--opt", "sgd"}},
       {"save_every_epochs", {"--output_dir", "out"}},
       {"save_every_steps", {"--output_dir", "out"}},
       {"save_every_minutes", {"--output_dir", "out"}},

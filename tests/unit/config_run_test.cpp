@@ -70,6 +70,9 @@ TEST_F(Run, SettingsFitEachOther) {
   EXPECT_CONTAINS(with({"--epochs", "5"}), "--warmup_epochs 10 must be shorter than --epochs 5; the default warm-up");
   EXPECT_EQ(with({"--epochs", "5", "--warmup_epochs", "1"}), "");
   EXPECT_CONTAINS(with({"--lr", "1e-4", "--blr", "1e-3"}), "--lr and --blr are both given");
+  EXPECT_CONTAINS(with({"--momentum", "0.8"}), "--momentum has no effect with --opt adamw");
+  EXPECT_EQ(with({"--momentum", "0.8", "--opt", "sgd"}), "");
+  EXPECT_CONTAINS(with({"--opt", "adam"}), "must be adamw, sgd or lars, not 'adam'");
   EXPECT_CONTAINS(with({"--zero_stage", "3"}), "--zero_stage is 3");
   EXPECT_CONTAINS(with({"--device", "cpu", "--collectives", "nccl"}), "--collectives nccl needs GPUs");
   EXPECT_CONTAINS(with({"--save_every_steps", "5"}), "--save_every_steps has no effect without --output_dir");

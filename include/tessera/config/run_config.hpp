@@ -14,6 +14,7 @@ namespace tessera::config {
 enum class DatasetKind { kCifar10, kCifar100, kFashionMnist, kImageFolder };
 enum class DeviceChoice { kAuto, kCuda, kCpu };
 enum class CollectivesChoice { kAuto, kNccl, kMpi };
+enum class OptimizerKind { kAdamW, kSgd, kLars };
 enum class DTypeChoice { kAuto, kBFloat16, kFloat32 };  ///< auto: bf16 on a GPU, fp32 on a CPU
 
 /// As on the command line: "cifar10", "fashion-mnist", "auto", "bf16" and so on.
@@ -21,6 +22,7 @@ std::string_view name_of(DatasetKind kind);
 std::string_view name_of(DeviceChoice choice);
 std::string_view name_of(CollectivesChoice choice);
 std::string_view name_of(DTypeChoice choice);
+std::string_view name_of(OptimizerKind kind);
 
 /// The reverse, for names that files hold. Throws UserError that lists the names.
 DatasetKind dataset_from_name(std::string_view name);
@@ -54,6 +56,7 @@ struct DataConfig {
 };
 
 struct OptimizerConfig {
+  OptimizerKind opt = OptimizerKind::kAdamW;
   std::int64_t epochs = 100;
   std::int64_t max_steps = 0;  ///< optimizer steps after which to stop; 0: no such limit
   double blr = 1e-3;           ///< lr = blr x effective batch / 256
@@ -64,9 +67,11 @@ struct OptimizerConfig {
   double layer_decay = 1.0;         ///< learning rate of a layer = lr x layer_decay^(layers above it)
   std::optional<double> clip_grad;  ///< bound on the global L2 norm, above 0; none: no clipping
   double smoothing = 0.1;
-  double beta1 = 0.9;
+  double beta1 = 0.9;  ///< AdamW
   double beta2 = 0.95;
   double eps = 1e-8;
+  double momentum = 0.9;             ///< SGD, LARS
+  double trust_coefficient = 0.001;  ///< LARS
 };
 
 struct ZeroConfig {

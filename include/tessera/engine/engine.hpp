@@ -57,13 +57,13 @@ class Engine {
   /// Micro-steps of a step are numbered from 0.
   void begin_micro_step(std::int64_t index);
 
-  /// Norm, clipping, AdamW, and the all-gather of what was updated. `metrics` is a flat fp64 tensor on the run's
-  /// device whose sums over the ranks travel with the norm; the step is skipped where one of them is not finite.
+  /// Norm, clipping, the optimizer, and the all-gather of what was updated. `metrics` is a flat fp64 tensor on the
+  /// run's device whose sums over the ranks travel with the norm; the step is skipped where one of them is not finite.
   /// Waits for the device once. Throws AgreedError on every rank after too many skipped steps in a row.
   /// `norm_is_known`, if any, is called between the norm and the update. Collective over the run.
   StepOutcome finish_step(double lr, const at::Tensor& metrics, const std::function<void()>& norm_is_known = {});
 
-  /// Updates applied so far: AdamW's t.
+  /// Updates applied so far.
   [[nodiscard]] std::int64_t num_updates() const;
 
   /// What this rank answers for in a checkpoint: over all ranks, everything once.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "tessera/config/run_config.hpp"
+
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
 
@@ -7,14 +9,20 @@
 
 namespace tessera::engine {
 
-/// AdamW's numbers; the learning rate comes with each step.
-struct AdamWOptions {
-  double beta1 = 0.9;
+/// How parameters are updated; the learning rate comes with each step. Decay is of parameters that decay.
+struct OptimizerOptions {
+  config::OptimizerKind kind = config::OptimizerKind::kAdamW;
+  double beta1 = 0.9;  ///< AdamW
   double beta2 = 0.95;
   double eps = 1e-8;
-  double weight_decay = 0.05;  ///< of parameters that decay
-  double layer_decay = 1.0;    ///< learning rate x layer_decay^(greatest depth - depth)
+  double momentum = 0.9;             ///< SGD, LARS
+  double trust_coefficient = 0.001;  ///< LARS
+  double weight_decay = 0.05;        ///< AdamW: decoupled; SGD and LARS: part of the gradient
+  double layer_decay = 1.0;          ///< learning rate x layer_decay^(greatest depth - depth)
 };
+
+/// fp32 numbers per parameter that the optimizer keeps besides the master weight.
+constexpr std::int64_t num_moments(config::OptimizerKind kind) { return kind == config::OptimizerKind::kAdamW ? 2 : 1; }
 
 struct EngineOptions {
   int zero_stage = 0;  ///< 0: all replicated; 1: optimizer state sharded; 2: gradients too
@@ -27,7 +35,7 @@ struct EngineOptions {
   bool reduce_at_boundary = false;  ///< stage 2: keep local gradients over the micro-steps, reduce once
   double clip_norm = 0;             ///< bound on the global L2 norm; 0: none
   std::int64_t max_skipped_in_a_row = 20;
-  AdamWOptions adamw;
+  OptimizerOptions optimizer;
 };
 
 }  // namespace tessera::engine

@@ -36,6 +36,8 @@ struct Ops {
   CrossEntropy* cross_entropy;
   LabelRank* label_rank;
   AdamWStep* adamw_step;
+  MomentumStep* momentum_step;
+  AddTrustSums* add_trust_sums;
   AddSumOfSquares* add_sum_of_squares;
   Accumulate* accumulate;
   FillNormal* fill_normal;

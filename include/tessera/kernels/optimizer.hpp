@@ -32,6 +32,30 @@ struct AdamWState {
 /// are computed in fp64 and rounded once, so that every implementation and device gives the same bits.
 using AdamWStep = void(const AdamWState& state, const AdamWParams& params);
 
+struct MomentumParams {
+  double lr = 0;
+  double momentum = 0.9;
+  double weight_decay = 0;
+  double gradient_scale = 1;  ///< as AdamWParams's
+  double trust_ratio = 1;     ///< LARS's of this parameter; 1: plain SGD
+};
+
+struct MomentumState {
+  at::Tensor weight;           ///< bf16 or fp32, written
+  at::Tensor gradient;         ///< bf16 or fp32, read
+  at::Tensor master;           ///< fp32; undefined where `weight` is fp32 and is its own master
+  at::Tensor momentum_buffer;  ///< fp32
+};
+
+/// One update of SGD with momentum as torch.optim.SGD makes it (no dampening; decay is part of the gradient), times
+/// the trust ratio of LARS (You, Gitman and Ginsburg 2017; the order of MAE's util/lars.py):
+/// d = (g + wd p) q; b = momentum b + d; p -= lr b. Rounded as AdamWStep.
+using MomentumStep = void(const MomentumState& state, const MomentumParams& params);
+
+/// Adds [sum of p^2, sum of p g, sum of g^2] to `sums` (fp64, on the device): of these LARS's ratio of norms is made.
+/// `parameter` is fp32, `gradient` bf16 or fp32. The order of summation depends on the length alone.
+using AddTrustSums = void(const at::Tensor& parameter, const at::Tensor& gradient, at::Tensor& sums);
+
 /// Adds the sum of squares of `flat` (bf16 or fp32) to the fp64 scalar `total`. The order of summation depends on the
 /// length alone, so that the result is the same in every run.
 using AddSumOfSquares = void(const at::Tensor& flat, at::Tensor& total);
@@ -41,19 +65,24 @@ using Accumulate = void(at::Tensor& destination, const at::Tensor& source);
 
 namespace reference {
 AdamWStep adamw_step;
+MomentumStep momentum_step;
+AddTrustSums add_trust_sums;
 AddSumOfSquares add_sum_of_squares;
 Accumulate accumulate;
 }  // namespace reference
 
-/// One pass over memory with vector instructions, on all of the rank's threads; adamw_step gives the bits of
-/// reference::.
+/// One pass over memory with vector instructions, on all of the rank's threads; the steps give the bits of reference::.
 namespace cpu {
 AdamWStep adamw_step;
+MomentumStep momentum_step;
+AddTrustSums add_trust_sums;
 AddSumOfSquares add_sum_of_squares;
 }  // namespace cpu
 
 namespace cuda {
 AdamWStep adamw_step;
+MomentumStep momentum_step;
+AddTrustSums add_trust_sums;
 AddSumOfSquares add_sum_of_squares;
 Accumulate accumulate;
 }  // namespace cuda

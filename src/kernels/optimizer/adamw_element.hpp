@@ -1,14 +1,10 @@
 #pragma once
 
+#include "kernels/optimizer/rounded.hpp"
+
 #include <cmath>
 
 // The arithmetic of AdamW for one element, for the CPU loop and the CUDA kernel alike. No ATen here: nvcc compiles it.
-
-#ifdef __CUDACC__
-#define TESSERA_ADAMW_FUNCTION __host__ __device__ __forceinline__
-#else
-#define TESSERA_ADAMW_FUNCTION [[gnu::always_inline]] inline
-#endif
 
 namespace tessera::kernels::optimizer {
 
@@ -30,18 +26,8 @@ struct AdamWElement {
   float exp_avg_sq;
 };
 
-// A product that is added to something must be rounded first, or the compilers would fuse the two, each in its own way.
-// nvcc does not fuse these intrinsics; the CPU loop is compiled with -ffp-contract=off.
-TESSERA_ADAMW_FUNCTION float rounded_product(float a, float b) {
-#ifdef __CUDA_ARCH__
-  return __fmul_rn(a, b);
-#else
-  return a * b;
-#endif
-}
-
 /// One rounded fp32 operation after the other, so that every implementation gives the same bits.
-TESSERA_ADAMW_FUNCTION AdamWElement adamw_update(AdamWElement e, float raw_gradient, const AdamWConstants& c) {
+TESSERA_ELEMENT_FUNCTION AdamWElement adamw_update(AdamWElement e, float raw_gradient, const AdamWConstants& c) {
   const float gradient = rounded_product(raw_gradient, c.gradient_scale);
   e.parameter = rounded_product(e.parameter, c.decay);
   e.exp_avg += rounded_product(gradient - e.exp_avg, c.one_minus_beta1);

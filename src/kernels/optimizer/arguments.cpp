@@ -6,24 +6,52 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <string_view>
 
 namespace tessera::kernels::optimizer {
 
-void check_adamw(const AdamWState& state, const AdamWParams& params) {
-  Check("adamw_step", "weight", state.weight).is_float().has_dim(1).is_contiguous();
-  const at::Device device = state.weight.device();
-  const at::IntArrayRef shape = state.weight.sizes();
-  Check("adamw_step", "gradient", state.gradient).is_float().has_shape(shape).is_contiguous().is_on(device);
-  for (const at::Tensor* moment : {&state.exp_avg, &state.exp_avg_sq}) {
-    Check("adamw_step", "moment", *moment).has_type(at::kFloat).has_shape(shape).is_contiguous().is_on(device);
-  }
-  if (state.weight.scalar_type() == at::kBFloat16) {
-    Check("adamw_step", "master", state.master).has_type(at::kFloat).has_shape(shape).is_contiguous().is_on(device);
+namespace {
+
+/// Weight, gradient and master of one op's state.
+void check_parameter(std::string_view op, const at::Tensor& weight, const at::Tensor& gradient,
+                     const at::Tensor& master) {
+  Check(op, "weight", weight).is_float().has_dim(1).is_contiguous();
+  const at::Device device = weight.device();
+  const at::IntArrayRef shape = weight.sizes();
+  Check(op, "gradient", gradient).is_float().has_shape(shape).is_contiguous().is_on(device);
+  if (weight.scalar_type() == at::kBFloat16) {
+    Check(op, "master", master).has_type(at::kFloat).has_shape(shape).is_contiguous().is_on(device);
   } else {
-    core::require(!state.master.defined(), "kernels",
-                  "adamw_step: an fp32 weight is its own master, and was given one");
+    core::require(!master.defined(), "kernels", "{}: an fp32 weight is its own master, and was given one", op);
   }
+}
+
+void check_moment(std::string_view op, const at::Tensor& moment, const at::Tensor& weight) {
+  Check(op, "moment", moment).has_type(at::kFloat).has_shape(weight.sizes()).is_contiguous().is_on(weight.device());
+}
+
+}  // namespace
+
+void check_adamw(const AdamWState& state, const AdamWParams& params) {
+  check_parameter("adamw_step", state.weight, state.gradient, state.master);
+  check_moment("adamw_step", state.exp_avg, state.weight);
+  check_moment("adamw_step", state.exp_avg_sq, state.weight);
   core::require(params.step >= 1, "kernels", "adamw_step: step is {}; the first is 1", params.step);
+}
+
+void check_momentum(const MomentumState& state, const MomentumParams& params) {
+  check_parameter("momentum_step", state.weight, state.gradient, state.master);
+  check_moment("momentum_step", state.momentum_buffer, state.weight);
+  core::require(params.momentum >= 0 && params.momentum < 1, "kernels", "momentum_step: momentum is {}, not in [0, 1)",
+                params.momentum);
+}
+
+MomentumConstants constants_of(const MomentumParams& params) {
+  return {.gradient_scale = static_cast<float>(params.gradient_scale),
+          .weight_decay = static_cast<float>(params.weight_decay),
+          .trust_ratio = static_cast<float>(params.trust_ratio),
+          .momentum = static_cast<float>(params.momentum),
+          .lr = static_cast<float>(params.lr)};
 }
 
 AdamWConstants constants_of(const AdamWParams& params) {
@@ -38,6 +66,16 @@ AdamWConstants constants_of(const AdamWParams& params) {
           .inverse_sqrt_correction2 = static_cast<float>(1 / std::sqrt(correction2)),
           .eps = static_cast<float>(params.eps),
           .step_size = static_cast<float>(params.lr / correction1)};
+}
+
+void check_trust_sums(const at::Tensor& parameter, const at::Tensor& gradient, const at::Tensor& sums) {
+  Check("add_trust_sums", "parameter", parameter).has_type(at::kFloat).has_dim(1).is_contiguous();
+  Check("add_trust_sums", "gradient", gradient)
+      .is_float()
+      .has_shape(parameter.sizes())
+      .is_contiguous()
+      .is_on(parameter.device());
+  Check("add_trust_sums", "sums", sums).has_type(at::kDouble).has_shape({3}).is_contiguous().is_on(parameter.device());
 }
 
 void check_sum_of_squares(const at::Tensor& flat, const at::Tensor& total) {

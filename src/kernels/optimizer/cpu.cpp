@@ -6,6 +6,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 // All tensors are flat ranges of the same length.
@@ -19,21 +20,58 @@ const std::uint16_t* bf16_bits(const at::Tensor& tensor) {
   return reinterpret_cast<const std::uint16_t*>(tensor.const_data_ptr<at::BFloat16>());
 }
 
-template <class T>
-double chunked_sum_of_squares(const T* values, std::int64_t size) {
+// What `sum_range(first, size)` gives for each chunk, added up in order, whatever thread made it.
+template <std::size_t kCount, class SumRange>
+std::array<double, kCount> sum_chunks(std::int64_t size, const SumRange& sum_range) {
   const std::int64_t num_chunks = (size + kGrain - 1) / kGrain;
-  std::vector<double> sums(static_cast<std::size_t>(num_chunks));
+  std::vector<std::array<double, kCount>> sums(static_cast<std::size_t>(num_chunks));
   at::parallel_for(0, num_chunks, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t chunk = begin; chunk < end; ++chunk) {
       const std::int64_t first = chunk * kGrain;
-      sums[static_cast<std::size_t>(chunk)] = optimizer::sum_of_squares(values + first, std::min(kGrain, size - first));
+      sums[static_cast<std::size_t>(chunk)] = sum_range(first, std::min(kGrain, size - first));
     }
   });
-  double total = 0;
-  for (const double sum : sums) {
-    total += sum;
+  std::array<double, kCount> totals{};
+  for (const auto& chunk : sums) {
+    for (std::size_t i = 0; i < kCount; ++i) {
+      totals[i] += chunk[i];
+    }
   }
-  return total;
+  return totals;
+}
+
+template <class T>
+double chunked_sum_of_squares(const T* values, std::int64_t size) {
+  const auto sum_range = [values](std::int64_t first, std::int64_t count) {
+    return std::array{optimizer::sum_of_squares(values + first, count)};
+  };
+  return sum_chunks<1>(size, sum_range)[0];
+}
+
+template <class T>
+optimizer::TrustSums chunked_trust_sums(const float* parameter, const T* gradient, std::int64_t size) {
+  return sum_chunks<3>(size, [=](std::int64_t first, std::int64_t count) {
+    return optimizer::trust_sums(parameter + first, gradient + first, count);
+  });
+}
+
+// bf16 weights beside an fp32 master, or null.
+std::uint16_t* weight_bits(const at::Tensor& weight, const at::Tensor& master) {
+  return master.defined() ? reinterpret_cast<std::uint16_t*>(weight.mutable_data_ptr<at::BFloat16>()) : nullptr;
+}
+
+float* master_of(const at::Tensor& weight, const at::Tensor& master) {
+  return (master.defined() ? master : weight).mutable_data_ptr<float>();
+}
+
+// Calls `work` with a pointer to the elements of `flat`.
+template <class Work>
+void with_elements(const at::Tensor& flat, const Work& work) {
+  if (flat.scalar_type() == at::kBFloat16) {
+    work(bf16_bits(flat));
+  } else {
+    work(flat.const_data_ptr<float>());
+  }
 }
 
 }  // namespace
@@ -41,30 +79,49 @@ double chunked_sum_of_squares(const T* values, std::int64_t size) {
 void adamw_step(const AdamWState& state, const AdamWParams& params) {
   optimizer::check_adamw(state, params);
   const optimizer::AdamWConstants constants = optimizer::constants_of(params);
-  const bool has_master = state.master.defined();
-  const bool is_bf16_gradient = state.gradient.scalar_type() == at::kBFloat16;
-  auto* const weight =
-      has_master ? reinterpret_cast<std::uint16_t*>(state.weight.mutable_data_ptr<at::BFloat16>()) : nullptr;
-  auto* const master = (has_master ? state.master : state.weight).mutable_data_ptr<float>();
+  auto* const weight = weight_bits(state.weight, state.master);
+  auto* const master = master_of(state.weight, state.master);
   auto* const exp_avg = state.exp_avg.mutable_data_ptr<float>();
   auto* const exp_avg_sq = state.exp_avg_sq.mutable_data_ptr<float>();
-  at::parallel_for(0, state.weight.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-    const optimizer::AdamWRange range{has_master ? weight + begin : nullptr, master + begin, exp_avg + begin,
-                                      exp_avg_sq + begin, end - begin};
-    if (is_bf16_gradient) {
-      optimizer::adamw_range(range, bf16_bits(state.gradient) + begin, constants);
-    } else {
-      optimizer::adamw_range(range, state.gradient.const_data_ptr<float>() + begin, constants);
+  with_elements(state.gradient, [&](const auto* gradient) {
+    at::parallel_for(0, state.weight.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+      optimizer::adamw_range({weight == nullptr ? nullptr : weight + begin, master + begin, exp_avg + begin,
+                              exp_avg_sq + begin, end - begin},
+                             gradient + begin, constants);
+    });
+  });
+}
+
+void momentum_step(const MomentumState& state, const MomentumParams& params) {
+  optimizer::check_momentum(state, params);
+  const optimizer::MomentumConstants constants = optimizer::constants_of(params);
+  auto* const weight = weight_bits(state.weight, state.master);
+  auto* const master = master_of(state.weight, state.master);
+  auto* const buffer = state.momentum_buffer.mutable_data_ptr<float>();
+  with_elements(state.gradient, [&](const auto* gradient) {
+    at::parallel_for(0, state.weight.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+      optimizer::momentum_range(
+          {weight == nullptr ? nullptr : weight + begin, master + begin, buffer + begin, end - begin}, gradient + begin,
+          constants);
+    });
+  });
+}
+
+void add_trust_sums(const at::Tensor& parameter, const at::Tensor& gradient, at::Tensor& sums) {
+  optimizer::check_trust_sums(parameter, gradient, sums);
+  with_elements(gradient, [&](const auto* values) {
+    const optimizer::TrustSums more = chunked_trust_sums(parameter.const_data_ptr<float>(), values, parameter.numel());
+    for (std::size_t i = 0; i < more.size(); ++i) {
+      sums.mutable_data_ptr<double>()[i] += more[i];
     }
   });
 }
 
 void add_sum_of_squares(const at::Tensor& flat, at::Tensor& total) {
   optimizer::check_sum_of_squares(flat, total);
-  const double sum = flat.scalar_type() == at::kBFloat16
-                         ? chunked_sum_of_squares(bf16_bits(flat), flat.numel())
-                         : chunked_sum_of_squares(flat.const_data_ptr<float>(), flat.numel());
-  *total.mutable_data_ptr<double>() += sum;
+  with_elements(flat, [&](const auto* values) {
+    *total.mutable_data_ptr<double>() += chunked_sum_of_squares(values, flat.numel());
+  });
 }
 
 }  // namespace tessera::kernels::cpu

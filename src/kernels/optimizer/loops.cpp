@@ -35,6 +35,56 @@ template <bool kHasWeight, class Gradient>
   }
 }
 
+template <bool kHasWeight, class Gradient>
+[[gnu::always_inline]] inline void update(const MomentumRange& range, const Gradient* gradient,
+                                          const MomentumConstants& constants) {
+  std::uint16_t* __restrict weight = range.weight;
+  float* __restrict master = range.master;
+  float* __restrict buffer = range.buffer;
+  const Gradient* __restrict source = gradient;
+  const MomentumConstants c = constants;
+  for (std::int64_t i = 0; i < range.size; ++i) {
+    const MomentumElement e = momentum_update({master[i], buffer[i]}, to_float(source[i]), c);
+    master[i] = e.parameter;
+    buffer[i] = e.buffer;
+    if constexpr (kHasWeight) {
+      weight[i] = core::float_to_bf16(e.parameter);
+    }
+  }
+}
+
+// Each of the products is summed as sum() below does.
+template <class Gradient>
+[[gnu::always_inline]] inline TrustSums products(const float* parameter, const Gradient* gradient, std::int64_t size) {
+  constexpr std::int64_t kLanes = 16;
+  std::array<double, kLanes> squares{};
+  std::array<double, kLanes> mixed{};
+  std::array<double, kLanes> gradients{};
+  const auto add = [&](std::int64_t i, std::size_t lane) {
+    const double p = parameter[i];
+    const double g = to_float(gradient[i]);
+    squares[lane] += p * p;
+    mixed[lane] += p * g;
+    gradients[lane] += g * g;
+  };
+  std::int64_t i = 0;
+  for (; i + kLanes <= size; i += kLanes) {
+    for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+      add(i + lane, static_cast<std::size_t>(lane));
+    }
+  }
+  for (; i < size; ++i) {
+    add(i, 0);
+  }
+  TrustSums sums{};
+  for (std::size_t lane = 0; lane < kLanes; ++lane) {
+    sums[0] += squares[lane];
+    sums[1] += mixed[lane];
+    sums[2] += gradients[lane];
+  }
+  return sums;
+}
+
 template <class T>
 [[gnu::always_inline]] inline double sum(const T* values, std::int64_t size) {
   constexpr std::int64_t kLanes = 16;
@@ -75,6 +125,32 @@ TESSERA_VECTOR_CLONES void adamw_range(const AdamWRange& range, const std::uint1
   } else {
     update<true>(range, gradient, constants);
   }
+}
+
+TESSERA_VECTOR_CLONES void momentum_range(const MomentumRange& range, const float* gradient,
+                                          const MomentumConstants& constants) {
+  if (range.weight == nullptr) {
+    update<false>(range, gradient, constants);
+  } else {
+    update<true>(range, gradient, constants);
+  }
+}
+
+TESSERA_VECTOR_CLONES void momentum_range(const MomentumRange& range, const std::uint16_t* gradient,
+                                          const MomentumConstants& constants) {
+  if (range.weight == nullptr) {
+    update<false>(range, gradient, constants);
+  } else {
+    update<true>(range, gradient, constants);
+  }
+}
+
+TESSERA_VECTOR_CLONES TrustSums trust_sums(const float* parameter, const float* gradient, std::int64_t size) {
+  return products(parameter, gradient, size);
+}
+
+TESSERA_VECTOR_CLONES TrustSums trust_sums(const float* parameter, const std::uint16_t* gradient, std::int64_t size) {
+  return products(parameter, gradient, size);
 }
 
 TESSERA_VECTOR_CLONES double sum_of_squares(const float* values, std::int64_t size) { return sum(values, size); }

@@ -1,7 +1,9 @@
 #pragma once
 
 #include "kernels/optimizer/adamw_element.hpp"
+#include "kernels/optimizer/momentum_element.hpp"
 
+#include <array>
 #include <cstdint>
 
 // The vectorised loops of the CPU: raw pointers, one thread, compiled for several instruction sets, of which the
@@ -20,6 +22,22 @@ struct AdamWRange {
 
 void adamw_range(const AdamWRange& range, const float* gradient, const AdamWConstants& constants);
 void adamw_range(const AdamWRange& range, const std::uint16_t* gradient, const AdamWConstants& constants);
+
+/// As AdamWRange.
+struct MomentumRange {
+  std::uint16_t* weight;
+  float* master;
+  float* buffer;
+  std::int64_t size;
+};
+
+void momentum_range(const MomentumRange& range, const float* gradient, const MomentumConstants& constants);
+void momentum_range(const MomentumRange& range, const std::uint16_t* gradient, const MomentumConstants& constants);
+
+/// [sum of p^2, sum of p g, sum of g^2] in fp64, in an order that depends on `size` alone.
+using TrustSums = std::array<double, 3>;
+TrustSums trust_sums(const float* parameter, const float* gradient, std::int64_t size);
+TrustSums trust_sums(const float* parameter, const std::uint16_t* gradient, std::int64_t size);
 
 /// In fp64, in an order that depends on `size` alone.
 double sum_of_squares(const float* values, std::int64_t size);

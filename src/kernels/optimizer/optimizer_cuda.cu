@@ -1,5 +1,5 @@
 #include "kernels/optimizer/optimizer_cuda.hpp"
-#include "kernels/vectors.cuh"
+#include "kernels/optimizer/quads.cuh"
 
 #include <algorithm>
 
@@ -8,31 +8,6 @@
 
 namespace tessera::kernels::optimizer {
 namespace {
-
-constexpr int kThreads = 256;
-constexpr int kQuads = 2;  // of one thread, whose loads are under way together
-
-template <class T>
-__device__ __forceinline__ float4 load_quad(const T* address) {
-  if constexpr (sizeof(T) == 4) {
-    return *reinterpret_cast<const float4*>(address);
-  } else {
-    const uint2 raw = *reinterpret_cast<const uint2*>(address);
-    return {__uint_as_float(raw.x << 16U), __uint_as_float(raw.x & 0xFFFF0000U), __uint_as_float(raw.y << 16U),
-            __uint_as_float(raw.y & 0xFFFF0000U)};
-  }
-}
-
-__device__ __forceinline__ void store_quad(float* address, const float4& quad) {
-  *reinterpret_cast<float4*>(address) = quad;
-}
-
-__device__ __forceinline__ void store_quad(__nv_bfloat16* address, const float4& quad) {
-  const __nv_bfloat162 low = __floats2bfloat162_rn(quad.x, quad.y);
-  const __nv_bfloat162 high = __floats2bfloat162_rn(quad.z, quad.w);
-  *reinterpret_cast<uint2*>(address) =
-      make_uint2(*reinterpret_cast<const std::uint32_t*>(&low), *reinterpret_cast<const std::uint32_t*>(&high));
-}
 
 __device__ __forceinline__ void update(float& parameter, float& exp_avg, float& exp_avg_sq, float gradient,
                                        const AdamWConstants& constants) {
@@ -97,23 +72,6 @@ __global__ void __launch_bounds__(kThreads) adamw_scalar_kernel(AdamWArgs args, 
   if (i < args.size) {
     update_one<Gradient>(args, constants, i);
   }
-}
-
-/// The sum over a block, in thread 0.
-__device__ __forceinline__ double sum_over_block(double value) {
-  __shared__ double sums[kThreads / kWarp];
-  value = sum_over_lanes(value);
-  if (threadIdx.x % kWarp == 0) {
-    sums[threadIdx.x / kWarp] = value;
-  }
-  __syncthreads();
-  double total = 0;
-  if (threadIdx.x == 0) {
-    for (const double sum : sums) {
-      total += sum;
-    }
-  }
-  return total;
 }
 
 /// A quad's squares are added in fp32 (an error of 4 units in the last place at most), all else in fp64. Every block
@@ -190,13 +148,6 @@ __global__ void __launch_bounds__(kThreads) accumulate_scalar_kernel(AccumulateA
     args.destination[i] += to_float(static_cast<const T*>(args.source)[i]);
   }
 }
-
-/// At least one: its first threads do the tail.
-unsigned blocks_of(std::int64_t size, std::int64_t per_block) {
-  return static_cast<unsigned>(std::max<std::int64_t>(1, (size + per_block - 1) / per_block));
-}
-
-std::size_t quad_bytes(core::DType dtype) { return 4 * core::size_of(dtype); }
 
 }  // namespace
 

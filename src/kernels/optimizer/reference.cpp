@@ -29,20 +29,48 @@ void adamw_step(const AdamWState& state, const AdamWParams& params) {
   }
 }
 
+void momentum_step(const MomentumState& state, const MomentumParams& params) {
+  optimizer::check_momentum(state, params);
+  const optimizer::MomentumConstants c = optimizer::constants_of(params);
+  const at::Tensor parameter = state.master.defined() ? state.master : state.weight;
+  at::Tensor change = state.gradient.to(at::kFloat) * c.gradient_scale;
+  change.add_(parameter * c.weight_decay).mul_(c.trust_ratio);
+  state.momentum_buffer.mul_(c.momentum).add_(change);
+  parameter.sub_(state.momentum_buffer * c.lr);
+  if (state.master.defined()) {
+    state.weight.copy_(parameter);
+  }
+}
+
+namespace {
+
 // Sums of sums of 4096: ATen sums the rows of a matrix side by side, each by one thread, and so the order of summation
 // does not depend on the number of threads, as that of one long sum would.
-void add_sum_of_squares(const at::Tensor& flat, at::Tensor& total) {
-  optimizer::check_sum_of_squares(flat, total);
-  if (flat.numel() == 0) {
-    return;
-  }
+at::Tensor sum_by_rows(at::Tensor sums) {
   constexpr std::int64_t kRow = 4096;
-  at::Tensor sums = flat.to(at::kDouble).square();
   do {
     const std::int64_t padding = (kRow - sums.numel() % kRow) % kRow;
     sums = at::constant_pad_nd(sums, {0, padding}).view({-1, kRow}).sum(1);
   } while (sums.numel() > 1);
-  total.add_(sums.sum());
+  return sums.sum();
+}
+
+}  // namespace
+
+void add_sum_of_squares(const at::Tensor& flat, at::Tensor& total) {
+  optimizer::check_sum_of_squares(flat, total);
+  if (flat.numel() > 0) {
+    total.add_(sum_by_rows(flat.to(at::kDouble).square()));
+  }
+}
+
+void add_trust_sums(const at::Tensor& parameter, const at::Tensor& gradient, at::Tensor& sums) {
+  optimizer::check_trust_sums(parameter, gradient, sums);
+  if (parameter.numel() > 0) {
+    const at::Tensor p = parameter.to(at::kDouble);
+    const at::Tensor g = gradient.to(at::kDouble);
+    sums.add_(at::stack({sum_by_rows(p * p), sum_by_rows(p * g), sum_by_rows(g * g)}));
+  }
 }
 
 void accumulate(at::Tensor& destination, const at::Tensor& source) {

@@ -1,0 +1,156 @@
+#include "engine/sharded_optimizer.hpp"
+
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace tessera::engine {
+namespace {
+
+constexpr std::int64_t kTrustSums = 3;  // a parameter: of p^2, p g and g^2
+
+std::vector<state::Component> moments_of(config::OptimizerKind kind) {
+  if (kind == config::OptimizerKind::kAdamW) {
+    return {state::Component::kExpAvg, state::Component::kExpAvgSq};
+  }
+  return {state::Component::kMomentumBuffer};
+}
+
+}  // namespace
+
+ShardedOptimizer::ShardedOptimizer(const Context& context, ParameterBuckets& parameters)
+    : context_(context), part_(owned_part(context.options)), components_{state::Component::kWeight} {
+  for (const model::Param& param : context.table.params) {
+    deepest_ = std::max(deepest_, param.depth);
+  }
+  if (!is_own_master()) {
+    components_.push_back(state::Component::kMaster);
+  }
+  const std::vector<state::Component> moments = moments_of(context.options.optimizer.kind);
+  components_.insert(components_.end(), moments.begin(), moments.end());
+  for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
+    BucketState state;
+    const at::Tensor& whole = parameters.whole(bucket);
+    state.weight = part_ == Part::kWhole ? whole : context.shard(whole, bucket);
+    const std::int64_t size = state.weight.numel();
+    state.master = is_own_master() ? state.weight : context.zeros(size, at::kFloat);
+    for (std::size_t moment = 0; moment < moments.size(); ++moment) {
+      state.moments.push_back(context.zeros(size, at::kFloat));
+    }
+    state.segments = make_segments(bucket);
+    states_.push_back(std::move(state));
+  }
+}
+
+std::vector<ShardedOptimizer::Segment> ShardedOptimizer::make_segments(int bucket) const {
+  const OptimizerOptions& options = context_.options.optimizer;
+  std::vector<Segment> segments;
+  const int first = part_ == Part::kWhole ? 0 : context_.collectives.rank();
+  const int last = part_ == Part::kWhole ? context_.layout.world - 1 : first;
+  for (int rank = first; rank <= last; ++rank) {
+    const std::int64_t shard_begin = context_.bucket(bucket).shard_elements * (rank - first);
+    for (const ParamRange& range : context_.layout.ranges(context_.table, bucket, rank)) {
+      const model::Param& param = context_.table.params[static_cast<std::size_t>(range.param)];
+      const std::int64_t begin = shard_begin + range.offset;
+      append(segments,
+             {begin, begin + range.num_elements(), range.param, rank == context_.collectives.rank(),
+              param.decays ? options.weight_decay : 0, std::pow(options.layer_decay, deepest_ - param.depth)});
+    }
+  }
+  return segments;
+}
+
+void ShardedOptimizer::append(std::vector<Segment>& segments, const Segment& segment) const {
+  Segment* before = segments.empty() ? nullptr : &segments.back();
+  if (before != nullptr && !is_lars() && before->end == segment.begin && before->weight_decay == segment.weight_decay &&
+      before->lr_scale == segment.lr_scale) {
+    before->end = segment.end;
+  } else {
+    segments.push_back(segment);
+  }
+}
+
+at::Tensor ShardedOptimizer::make_trust_sums() const {
+  const auto rows = is_lars() ? static_cast<std::int64_t>(context_.table.params.size()) : 0;
+  return at::zeros({rows, kTrustSums}, at::TensorOptions().dtype(at::kDouble).device(context_.options.device));
+}
+
+void ShardedOptimizer::add_trust_sums(int bucket, const at::Tensor& gradient, at::Tensor& sums) const {
+  if (!is_lars()) {
+    return;
+  }
+  const BucketState& state = states_[static_cast<std::size_t>(bucket)];
+  for (const Segment& segment : state.segments) {
+    if (segment.is_mine && context_.table.params[static_cast<std::size_t>(segment.param)].decays) {
+      const std::int64_t size = segment.end - segment.begin;
+      at::Tensor row = sums.select(0, segment.param);
+      context_.ops.add_trust_sums(state.master.narrow(0, segment.begin, size), gradient.narrow(0, segment.begin, size),
+                                  row);
+    }
+  }
+}
+
+void ShardedOptimizer::set_trust_sums(std::span<const double> sums) { trust_sums_.assign(sums.begin(), sums.end()); }
+
+// MAE's util/lars.py: trust_coefficient |p| / |g + wd p| for matrices, 1 where a norm is 0 and for norms and biases.
+double ShardedOptimizer::trust_ratio(const Segment& segment, double gradient_scale) const {
+  if (!is_lars() || !context_.table.params[static_cast<std::size_t>(segment.param)].decays) {
+    return 1;
+  }
+  const double* const sums = &trust_sums_.at(static_cast<std::size_t>(segment.param * kTrustSums));
+  const double decay = segment.weight_decay;
+  const double parameter = std::sqrt(sums[0]);
+  const double change = std::sqrt(std::max(
+      0.0, gradient_scale * gradient_scale * sums[2] + 2 * gradient_scale * decay * sums[1] + decay * decay * sums[0]));
+  return parameter > 0 && change > 0 ? context_.options.optimizer.trust_coefficient * parameter / change : 1;
+}
+
+void ShardedOptimizer::update(int bucket, const at::Tensor& gradient, const Step& step) {
+  const BucketState& state = states_[static_cast<std::size_t>(bucket)];
+  for (const Segment& segment : state.segments) {
+    update(state, segment, gradient, step);
+  }
+}
+
+void ShardedOptimizer::update(const BucketState& state, const Segment& segment, const at::Tensor& gradient,
+                              const Step& step) const {
+  const OptimizerOptions& options = context_.options.optimizer;
+  const auto part = [&segment](const at::Tensor& flat) {
+    return flat.narrow(0, segment.begin, segment.end - segment.begin);
+  };
+  const at::Tensor master = is_own_master() ? at::Tensor() : part(state.master);
+  const double lr = step.lr * segment.lr_scale;
+  if (options.kind == config::OptimizerKind::kAdamW) {
+    context_.ops.adamw_step(
+        {part(state.weight), part(gradient), master, part(state.moments[0]), part(state.moments[1])},
+        {lr, options.beta1, options.beta2, options.eps, segment.weight_decay, step.gradient_scale, step.number});
+  } else {
+    context_.ops.momentum_step(
+        {part(state.weight), part(gradient), master, part(state.moments[0])},
+        {lr, options.momentum, segment.weight_decay, step.gradient_scale, trust_ratio(segment, step.gradient_scale)});
+  }
+}
+
+std::vector<OwnedRange> ShardedOptimizer::ranges(int bucket, int rank) const {
+  const BucketState& state = states_[static_cast<std::size_t>(bucket)];
+  const std::int64_t shard_begin = part_ == Part::kWhole ? context_.bucket(bucket).shard_elements * rank : 0;
+  std::vector<OwnedRange> owned;
+  for (const ParamRange& range : context_.layout.ranges(context_.table, bucket, rank)) {
+    const auto part = [&](const at::Tensor& flat) {
+      return flat.narrow(0, shard_begin + range.offset, range.num_elements());
+    };
+    OwnedRange mine{range.param, range.begin, range.end, part(state.weight), part(state.master), {}};
+    mine.state.push_back(mine.weight);
+    if (!is_own_master()) {
+      mine.state.push_back(mine.master);
+    }
+    for (const at::Tensor& moment : state.moments) {
+      mine.state.push_back(part(moment));
+    }
+    owned.push_back(std::move(mine));
+  }
+  return owned;
+}
+
+}  // namespace tessera::engine

@@ -1,0 +1,85 @@
+#pragma once
+
+#include "engine/context.hpp"
+#include "engine/gradient_buckets.hpp"
+#include "engine/parameter_buckets.hpp"
+#include "tessera/state/state_view.hpp"
+
+#include <ATen/core/Tensor.h>
+
+#include <span>
+#include <vector>
+
+namespace tessera::engine {
+
+/// One parameter's stretch of the part of a bucket that this rank owns. All tensors are flat views.
+struct OwnedRange {
+  int param = 0;
+  std::int64_t begin = 0;  ///< elements of the parameter
+  std::int64_t end = 0;
+  at::Tensor weight;
+  at::Tensor master;              ///< the weight itself where that is fp32
+  std::vector<at::Tensor> state;  ///< what a checkpoint holds of it, by ShardedOptimizer::components()
+};
+
+/// The optimizer over the part of every bucket that this rank owns: its shard (stages 1, 2), or all of it (stage 0).
+class ShardedOptimizer {
+ public:
+  ShardedOptimizer(const Context& context, ParameterBuckets& parameters);
+
+  /// LARS: the sums of which trust ratios are made, of this rank's shards. [parameters, 3] on the run's device, where
+  /// add_trust_sums() adds a bucket's; without rows for other optimizers.
+  [[nodiscard]] at::Tensor make_trust_sums() const;
+  void add_trust_sums(int bucket, const at::Tensor& gradient, at::Tensor& sums) const;
+  /// The same, summed over the ranks, before the buckets are updated.
+  void set_trust_sums(std::span<const double> sums);
+
+  /// What update() takes for every bucket alike.
+  struct Step {
+    double lr = 0;
+    double gradient_scale = 1;
+    std::int64_t number = 1;  ///< from 1
+  };
+  /// Updates the owned part of a bucket from its reduced gradient.
+  void update(int bucket, const at::Tensor& gradient, const Step& step);
+
+  /// What a checkpoint holds of each parameter, in order; the weight comes first.
+  [[nodiscard]] const std::vector<state::Component>& components() const { return components_; }
+  /// Everything of `bucket` that `rank` answers for. At stage 0 every rank holds all of it, and `rank` may be any.
+  [[nodiscard]] std::vector<OwnedRange> ranges(int bucket, int rank) const;
+
+ private:
+  // Neighbouring elements that share decay and learning rate (and, where LARS has one of each, the parameter): one
+  // kernel each.
+  struct Segment {
+    std::int64_t begin = 0;
+    std::int64_t end = 0;
+    int param = 0;
+    bool is_mine = true;  // of this rank's shard
+    double weight_decay = 0;
+    double lr_scale = 1;
+  };
+  // Flat and as long as the owned part.
+  struct BucketState {
+    at::Tensor weight;
+    at::Tensor master;
+    std::vector<at::Tensor> moments;
+    std::vector<Segment> segments;
+  };
+
+  [[nodiscard]] bool is_lars() const { return context_.options.optimizer.kind == config::OptimizerKind::kLars; }
+  [[nodiscard]] bool is_own_master() const { return context_.options.compute == at::kFloat; }
+  [[nodiscard]] std::vector<Segment> make_segments(int bucket) const;
+  void append(std::vector<Segment>& segments, const Segment& segment) const;
+  void update(const BucketState& state, const Segment& segment, const at::Tensor& gradient, const Step& step) const;
+  [[nodiscard]] double trust_ratio(const Segment& segment, double gradient_scale) const;
+
+  const Context& context_;
+  Part part_;
+  int deepest_ = 0;
+  std::vector<state::Component> components_;
+  std::vector<BucketState> states_;
+  std::vector<double> trust_sums_;
+};
+
+}  // namespace tessera::engine

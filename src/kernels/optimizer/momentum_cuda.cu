@@ -1,0 +1,140 @@
+#include "kernels/optimizer/momentum_cuda.hpp"
+#include "kernels/optimizer/quads.cuh"
+
+// Ranges that are not aligned go element by element.
+
+namespace tessera::kernels::optimizer {
+namespace {
+
+constexpr int kNumSums = 3;
+
+__device__ __forceinline__ void update(float& parameter, float& buffer, float gradient,
+                                       const MomentumConstants& constants) {
+  const MomentumElement e = momentum_update({parameter, buffer}, gradient, constants);
+  parameter = e.parameter;
+  buffer = e.buffer;
+}
+
+template <class Gradient>
+__device__ __forceinline__ void update_one(const MomentumArgs& args, const MomentumConstants& constants,
+                                           std::int64_t i) {
+  update(args.master[i], args.buffer[i], to_float(static_cast<const Gradient*>(args.gradient)[i]), constants);
+  if (args.weight != nullptr) {
+    static_cast<__nv_bfloat16*>(args.weight)[i] = __float2bfloat16_rn(args.master[i]);
+  }
+}
+
+template <class Gradient>
+__global__ void __launch_bounds__(kThreads) momentum_kernel(MomentumArgs args, MomentumConstants constants) {
+  const std::int64_t num_quads = args.size / 4;
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * (kThreads * kQuads) + threadIdx.x;
+  float4 gradient[kQuads];
+  float4 master[kQuads];
+  float4 buffer[kQuads];
+#pragma unroll
+  for (int q = 0; q < kQuads; ++q) {
+    const std::int64_t quad = first + q * kThreads;
+    if (quad < num_quads) {
+      gradient[q] = load_quad(static_cast<const Gradient*>(args.gradient) + 4 * quad);
+      master[q] = load_quad(args.master + 4 * quad);
+      buffer[q] = load_quad(args.buffer + 4 * quad);
+    }
+  }
+#pragma unroll
+  for (int q = 0; q < kQuads; ++q) {
+    const std::int64_t quad = first + q * kThreads;
+    if (quad < num_quads) {
+      update(master[q].x, buffer[q].x, gradient[q].x, constants);
+      update(master[q].y, buffer[q].y, gradient[q].y, constants);
+      update(master[q].z, buffer[q].z, gradient[q].z, constants);
+      update(master[q].w, buffer[q].w, gradient[q].w, constants);
+      store_quad(args.master + 4 * quad, master[q]);
+      store_quad(args.buffer + 4 * quad, buffer[q]);
+      if (args.weight != nullptr) {
+        store_quad(static_cast<__nv_bfloat16*>(args.weight) + 4 * quad, master[q]);
+      }
+    }
+  }
+  const std::int64_t tail = 4 * num_quads + first;
+  if (first < 4 && tail < args.size) {
+    update_one<Gradient>(args, constants, tail);
+  }
+}
+
+template <class Gradient>
+__global__ void __launch_bounds__(kThreads) momentum_scalar_kernel(MomentumArgs args, MomentumConstants constants) {
+  const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (i < args.size) {
+    update_one<Gradient>(args, constants, i);
+  }
+}
+
+/// Products of two fp32 numbers are exact in fp64. Blocks take elements in strides.
+template <class Gradient>
+__global__ void __launch_bounds__(kThreads) trust_sums_kernel(TrustSumsArgs args) {
+  const Gradient* const gradient = static_cast<const Gradient*>(args.gradient);
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
+  double sums[kNumSums] = {};
+#pragma unroll 4
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < args.size; i += stride) {
+    const double p = args.parameter[i];
+    const double g = to_float(gradient[i]);
+    sums[0] += p * p;
+    sums[1] += p * g;
+    sums[2] += g * g;
+  }
+#pragma unroll
+  for (int k = 0; k < kNumSums; ++k) {
+    const double sum = sum_over_block(sums[k]);
+    if (threadIdx.x == 0) {
+      args.partials[k * gridDim.x + blockIdx.x] = sum;
+    }
+    __syncthreads();  // sum_over_block's memory is used again
+  }
+}
+
+/// A block a sum.
+__global__ void __launch_bounds__(kThreads) add_partial_sums_kernel(TrustSumsArgs args, std::int64_t num_partials) {
+  const double* const partials = args.partials + blockIdx.x * num_partials;
+  double total = 0;
+  for (std::int64_t i = threadIdx.x; i < num_partials; i += kThreads) {
+    total += partials[i];
+  }
+  total = sum_over_block(total);
+  if (threadIdx.x == 0) {
+    args.sums[blockIdx.x] += total;
+  }
+}
+
+std::int64_t num_trust_blocks(std::int64_t size) {
+  constexpr std::int64_t kMostBlocks = 1024;
+  constexpr std::int64_t kPerBlock = std::int64_t{16} * kThreads;
+  return std::clamp<std::int64_t>((size + kPerBlock - 1) / kPerBlock, 1, kMostBlocks);
+}
+
+}  // namespace
+
+void launch_momentum(const MomentumArgs& args, const MomentumConstants& constants, cudaStream_t stream) {
+  const bool is_aligned = are_aligned(16, args.master, args.buffer) && are_aligned(8, args.weight) &&
+                          are_aligned(quad_bytes(args.gradient_dtype), args.gradient);
+  dispatch(args.gradient_dtype, [&](auto type) {
+    using T = decltype(type);
+    if (is_aligned) {
+      momentum_kernel<T><<<blocks_of(args.size, 4 * kQuads * kThreads), kThreads, 0, stream>>>(args, constants);
+    } else {
+      momentum_scalar_kernel<T><<<blocks_of(args.size, kThreads), kThreads, 0, stream>>>(args, constants);
+    }
+  });
+}
+
+std::int64_t num_trust_partials(std::int64_t size) { return kNumSums * num_trust_blocks(size); }
+
+void launch_trust_sums(const TrustSumsArgs& args, cudaStream_t stream) {
+  const std::int64_t num_blocks = num_trust_blocks(args.size);
+  dispatch(args.gradient_dtype, [&](auto type) {
+    trust_sums_kernel<decltype(type)><<<static_cast<unsigned>(num_blocks), kThreads, 0, stream>>>(args);
+  });
+  add_partial_sums_kernel<<<kNumSums, kThreads, 0, stream>>>(args, num_blocks);
+}
+
+}  // namespace tessera::kernels::optimizer

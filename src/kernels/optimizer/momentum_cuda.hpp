@@ -1,0 +1,41 @@
+#pragma once
+
+#include "kernels/optimizer/momentum_element.hpp"
+#include "tessera/core/dtype.hpp"
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+// Launchers over raw pointers, for momentum_cuda.cpp. No ATen here: nvcc compiles it. All ranges have `size` elements.
+
+namespace tessera::kernels::optimizer {
+
+struct MomentumArgs {
+  void* weight;  ///< bf16, or null where the weight is fp32 and `master` is it
+  const void* gradient;
+  core::DType gradient_dtype;
+  float* master;
+  float* buffer;
+  std::int64_t size;
+};
+
+/// Stream-ordered on `stream`.
+void launch_momentum(const MomentumArgs& args, const MomentumConstants& constants, cudaStream_t stream);
+
+struct TrustSumsArgs {
+  const float* parameter;
+  const void* gradient;
+  core::DType gradient_dtype;
+  std::int64_t size;
+  double* partials;  ///< num_trust_partials() of them
+  double* sums;      ///< three, added to
+};
+
+/// Depends on the size alone.
+std::int64_t num_trust_partials(std::int64_t size);
+
+/// Stream-ordered on `stream`.
+void launch_trust_sums(const TrustSumsArgs& args, cudaStream_t stream);
+
+}  // namespace tessera::kernels::optimizer

@@ -1,0 +1,148 @@
+// SGD with momentum and a trust ratio: against the formula of torch.optim.SGD in fp64, and bit for bit against the
+// reference; and the sums of which LARS makes its ratios.
+#include "support/kernel_test.hpp"
+#include "tessera/core/error.hpp"
+
+#include <limits>
+#include <tuple>
+
+namespace tessera::kernels {
+namespace {
+
+using test::exact;
+using test::expect_within;
+using test::unit_of;
+
+struct Types {
+  at::ScalarType weight;
+  at::ScalarType gradient;
+};
+constexpr Types kTypes[] = {
+    {at::kFloat, at::kFloat}, {at::kFloat, at::kBFloat16}, {at::kBFloat16, at::kBFloat16}, {at::kBFloat16, at::kFloat}};
+
+class Momentum : public test::KernelTest {
+ protected:
+  [[nodiscard]] MomentumState state(std::int64_t size, const Types& types, at::Device on) const {
+    const at::Tensor p = random({size}, at::kFloat, 1).to(on);
+    const bool has_master = types.weight == at::kBFloat16;
+    return {p.to(types.weight), random({size}, types.gradient, 2).to(on), has_master ? p.clone() : at::Tensor(),
+            at::zeros_like(p)};
+  }
+
+  static MomentumState moved(const MomentumState& state, bool shifted) {
+    const auto move = [&](const at::Tensor& tensor) {
+      return !tensor.defined() ? tensor : shifted ? misaligned(tensor) : tensor.clone();
+    };
+    return {move(state.weight), move(state.gradient), move(state.master), move(state.momentum_buffer)};
+  }
+
+  static void expect_same_bits(const MomentumState& actual, const MomentumState& expected) {
+    const auto same = [](const at::Tensor& a, const at::Tensor& b) { return at::equal(a.cpu(), b.cpu()); };
+    EXPECT_TRUE(same(actual.weight, expected.weight));
+    EXPECT_TRUE(same(actual.momentum_buffer, expected.momentum_buffer));
+    EXPECT_TRUE(!actual.master.defined() || same(actual.master, expected.master));
+  }
+};
+
+// b = momentum b + (g + wd p) q; p -= lr b. Each of the few roundings of a step errs by a unit of what it rounds, and
+// the buffer carries the errors of every step so far on.
+TEST_P(Momentum, StepsAsTorchOptimSgd) {
+  for (const Types& types : kTypes) {
+    for (const double trust_ratio : {1.0, 0.0625}) {
+      const MomentumState range = state(1000, types, device());
+      const at::Tensor& parameter = range.master.defined() ? range.master : range.weight;
+      at::Tensor p = exact(parameter).clone();
+      at::Tensor b = at::zeros_like(p);
+      at::Tensor size = at::zeros_like(p);  // of the buffer's summands
+      at::Tensor bound = at::zeros_like(p);
+      const MomentumParams params{
+          .lr = 1e-2, .momentum = 0.9, .weight_decay = 0.05, .gradient_scale = 0.125, .trust_ratio = trust_ratio};
+      for (std::uint64_t step = 1; step <= 6; ++step) {
+        range.gradient.copy_(random({1000}, types.gradient, 10 + step));
+        ops().momentum_step(range, params);
+        const at::Tensor g = exact(range.gradient) * params.gradient_scale;
+        b = b * params.momentum + (g + params.weight_decay * p) * trust_ratio;
+        size = size * params.momentum + (g.abs() + params.weight_decay * p.abs()) * trust_ratio;
+        p = p - params.lr * b;
+        const double unit = unit_of(at::kFloat);
+        const auto steps = static_cast<double>(step);
+        bound = bound + unit * (2 * p.abs() + 8 * steps * params.lr * size);
+        expect_within(parameter, p, bound, "parameter");
+        expect_within(range.momentum_buffer, b, 8 * steps * unit * size, "momentum_buffer");
+        if (range.master.defined()) {
+          EXPECT_TRUE(at::equal(range.weight, range.master.to(at::kBFloat16)));
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Momentum, GivesTheReferencesBits) {
+  for (const Types& types : kTypes) {
+    for (const std::int64_t size : {1L, 3L, 4L, 31L, 33L, 1000L, 4097L, 100'003L}) {
+      for (const bool shifted : {false, true}) {
+        SCOPED_TRACE(testing::Message() << size << " " << at::toString(types.weight) << " "
+                                        << at::toString(types.gradient) << (shifted ? " misaligned" : ""));
+        const MomentumState expected = state(size, types, at::kCPU);
+        const MomentumState actual = moved(state(size, types, device()), shifted);
+        const MomentumParams params{
+            .lr = 3e-3, .momentum = 0.9, .weight_decay = 0.1, .gradient_scale = 0.3, .trust_ratio = 0.7};
+        for (int step = 0; step < 3; ++step) {
+          reference::momentum_step(expected, params);
+          ops().momentum_step(actual, params);
+        }
+        expect_same_bits(actual, expected);
+      }
+    }
+  }
+}
+
+TEST_P(Momentum, KeepsAPieceTheSameAsTheWhole) {
+  const MomentumState whole = state(1000, {at::kBFloat16, at::kFloat}, device());
+  const MomentumState pieces = moved(whole, false);
+  const MomentumParams params{.lr = 1e-3, .weight_decay = 0.1};
+  ops().momentum_step(whole, params);
+  for (const auto& [begin, length] : {std::tuple{0, 333}, {333, 8}, {341, 659}}) {
+    const auto piece = [begin = begin, length = length](const at::Tensor& t) { return t.narrow(0, begin, length); };
+    ops().momentum_step(
+        {piece(pieces.weight), piece(pieces.gradient), piece(pieces.master), piece(pieces.momentum_buffer)}, params);
+  }
+  expect_same_bits(pieces, whole);
+}
+
+TEST_P(Momentum, AddsTheSumsOfWhichTrustRatiosAreMade) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    for (const std::int64_t size : {0L, 1L, 5L, 4096L, 4097L, 1'000'003L}) {
+      SCOPED_TRACE(testing::Message() << size << " " << at::toString(type));
+      const at::Tensor p = misaligned(random({size}, at::kFloat, 1));
+      const at::Tensor g = misaligned(random({size}, type, 2));
+      const auto options = at::TensorOptions().dtype(at::kDouble).device(device());
+      at::Tensor sums = at::full({3}, 2.0, options);
+      ops().add_trust_sums(p, g, sums);
+      const at::Tensor products = at::stack({exact(p) * exact(p), exact(p) * exact(g), exact(g) * exact(g)});
+      // Products of two fp32 numbers are exact in fp64; sums of n err by at most n units of what is added.
+      const double unit = unit_of(at::kDouble) * static_cast<double>(size + 2);
+      expect_within(sums, 2 + products.sum(1), unit * (2 + products.abs().sum(1)), "sums");
+      at::Tensor again = at::full({3}, 2.0, options);
+      ops().add_trust_sums(p, g, again);
+      EXPECT_TRUE(at::equal(sums, again));
+    }
+  }
+}
+
+TEST_P(Momentum, RefusesWhatItCannotTake) {
+  MomentumState range = state(8, {at::kBFloat16, at::kFloat}, device());
+  EXPECT_THROW(ops().momentum_step(range, {.momentum = 1}), core::Error);
+  range.master = at::Tensor();
+  EXPECT_THROW(ops().momentum_step(range, {}), core::Error);
+  range = state(8, {at::kFloat, at::kFloat}, device());
+  at::Tensor two_sums = at::zeros({2}, range.weight.options().dtype(at::kDouble));
+  EXPECT_THROW(ops().add_trust_sums(range.weight, range.gradient, two_sums), core::Error);
+  range.momentum_buffer = range.momentum_buffer.to(at::kBFloat16);
+  EXPECT_THROW(ops().momentum_step(range, {}), core::Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Everywhere, Momentum, test::kImplementations, test::implementation_name);
+
+}  // namespace
+}  // namespace tessera::kernels

@@ -1,0 +1,65 @@
+#pragma once
+
+#include "tessera/comm/make_collectives.hpp"
+#include "tessera/engine/engine.hpp"
+#include "tessera/engine/train_step.hpp"
+#include "tessera/topology/mesh.hpp"
+
+#include <ATen/core/Tensor.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+// A small model, trained for a few steps by the engine on all ranks of the test, or on one.
+
+namespace tessera::engine {
+
+constexpr std::int64_t kGlobalBatch = 24;
+constexpr int kSteps = 4;
+constexpr double kEps32 = std::numeric_limits<float>::epsilon();
+
+struct Trial {
+  EngineOptions options;
+  bool recompute = false;
+  double lr = 1e-2;
+  double poison = 0;  ///< added to every image of step 1
+  std::int64_t num_steps = kSteps;
+};
+
+struct Outcome {
+  std::vector<StepStats> steps;
+  std::vector<at::Tensor> params;  ///< whole, by unit
+};
+
+/// `count` images from `first` of a step's kGlobalBatch.
+MicroBatch make_batch(std::int64_t step, std::int64_t first, std::int64_t count, const Trial& trial);
+
+/// A parameter's elements, flat, in fp64 on the CPU.
+at::Tensor values_of(const Outcome& outcome, const std::string& name);
+
+/// What a step's gradient may err by from another order of sums: n summands err by at most n epsilon of the sum of
+/// their sizes; AdamW divides by the gradient's own size, so the error of an update is of that order relative to lr,
+/// and updates add up.
+double order_bound(double epsilon);
+
+/// With the parameter "cpu" or "cuda".
+class EngineTest : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override;
+
+  [[nodiscard]] bool on_gpu() const { return std::string(GetParam()) == "cuda"; }
+  [[nodiscard]] Trial trial(int stage) const;
+  [[nodiscard]] Outcome run(const Trial& trial) const;
+  [[nodiscard]] static Outcome run_alone(const Trial& trial);
+
+  static void expect_same_bits(const Outcome& a, const Outcome& b, const std::string& what);
+  static void expect_close(const Outcome& a, const Outcome& b, double epsilon, const std::string& what);
+
+  topology::Mesh mesh_;
+  std::unique_ptr<comm::Collectives> collectives_;
+};
+
+}  // namespace tessera::engine
