@@ -24,7 +24,7 @@ constexpr int kBadInput = 2;
 // Verbs that compute need every rank; the others answer from flags alone, with or without a launcher.
 bool needs_session(int argc, char** argv) {
   const std::string_view verb = argc > 1 ? argv[1] : "";
-  return verb == "finetune" || verb == "eval";
+  return verb == "finetune" || verb == "linprobe" || verb == "eval";
 }
 
 void run(const Command& command, const tessera::topology::Group& world) {
@@ -36,6 +36,8 @@ void run(const Command& command, const tessera::topology::Group& world) {
   switch (command.verb) {
     case Verb::kFinetune:
       return tessera::train::finetune(command.run, world, log);
+    case Verb::kLinprobe:
+      return tessera::train::linprobe(command, world, log);
     case Verb::kEval:
       return tessera::train::evaluate(command, world, log);
     case Verb::kPlan:

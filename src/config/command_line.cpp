@@ -82,11 +82,9 @@ void decide(Command& command, const Origins& origins) {
     command.plan.world_size = 1;
     command.notes.emplace_back("--world_size was not given: the plan is for one rank");
   }
-  if (command.verb == Verb::kEval) {
-    command.eval.shape_is_open = model.pretrained_model_path.empty() && model.model_config.empty();
-    command.eval.dataset_is_open = !origins.contains("dataset");
-    command.eval.input_size_is_open = !origins.contains("input_size");
-    command.eval.patch_size_is_open = !origins.contains("patch_size");
+  if (command.verb == Verb::kEval || !command.run.probe.finetune_checkpoint.empty()) {
+    command.open = {model.pretrained_model_path.empty() && model.model_config.empty(), !origins.contains("dataset"),
+                    !origins.contains("input_size"), !origins.contains("patch_size")};
   } else if (!model.load_pretrained && !model.random_init) {
     model.random_init = true;
     if (!model.pretrained_model_path.empty() && command.run.output.resume.empty()) {
@@ -99,6 +97,23 @@ void decide(Command& command, const Origins& origins) {
 }
 
 }  // namespace
+
+// MAE's main_linprobe.py, with the reference pipeline's batch.
+Command defaults_of(Verb verb) {
+  Command command;
+  command.verb = verb;
+  if (verb == Verb::kLinprobe) {
+    OptimizerConfig& optimizer = command.run.optimizer;
+    optimizer.opt = OptimizerKind::kLars;
+    optimizer.epochs = 90;
+    optimizer.blr = 0.1;
+    optimizer.min_lr = 0;
+    optimizer.weight_decay = 0;
+    optimizer.smoothing = 0;
+    command.run.data.batch_size = 128;
+  }
+  return command;
+}
 
 Command parse_command_line(int argc, const char* const* argv) {
   std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
@@ -115,8 +130,9 @@ Command parse_command_line(int argc, const char* const* argv) {
     return command;
   }
   const VerbInfo& verb = find_verb(words.front());
-  command.verb = verb.verb;
   words.erase(words.begin());
+  command = defaults_of(verb.verb == Verb::kPlan && asks(words, "--linprobe") ? Verb::kLinprobe : verb.verb);
+  command.verb = verb.verb;
   if (asks(words, "--help") || asks(words, "-h")) {
     command.text = verb_help(verb);
     return command;
@@ -138,7 +154,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   settle_model(checked);
   check_settings(checked);
   decide(command, origins);
-  if (command.verb != Verb::kEval) {
+  if (!command.open.shape && !command.open.input_size && !command.open.patch_size) {
     check_geometry(command.run, problems);
   }
   problems.raise(fmt::format("tessera {}", verb.name));

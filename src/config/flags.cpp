@@ -57,7 +57,7 @@ class FlagReader {
       }
     }
     for (const RefusedFlag& flag : refused_flags()) {
-      if (name == flag.name) {
+      if (name == flag.name && (flag.verbs & verb_.bit) != 0) {
         const auto value = parse(segment, name, flag.takes_value ? 1 : 0);
         if (value && !is_neutral(flag, *value)) {
           problems_.add("--{}{}{} has no effect here, and so is refused: {}", name, value->empty() ? "" : " ", *value,
@@ -158,7 +158,9 @@ class FlagReader {
       }
     }
     for (const RefusedFlag& flag : refused_flags()) {
-      known.emplace_back(flag.name);
+      if ((flag.verbs & verb_.bit) != 0) {
+        known.emplace_back(flag.name);
+      }
     }
     std::string meant = name;
     std::ranges::replace(meant, '-', '_');

@@ -22,6 +22,22 @@ Examples:
   The same run again after an interruption, on another number of ranks:
     mpirun -np 8 tessera finetune ... --output_dir results/qwen3-8b --resume auto
 )";
+    case Verb::kLinprobe:
+      return R"(usage: mpirun -np N tessera linprobe --finetune_checkpoint PATH --data_path PATH [flags]
+
+Trains a linear head on what a frozen backbone makes of the images, by MAE's recipe: LARS, and a BatchNorm before the head.
+What is not given (model, data set, image and patch size) is taken from the checkpoint; the classes may be others than its.
+final_results.json has the best and the last accuracy.
+
+Examples:
+  A fine-tuned run, and the language model that it began with:
+    mpirun -np 2 tessera linprobe --finetune_checkpoint results/tiny/checkpoint-final \
+      --data_path /usr/share/fashion-mnist --output_dir results/tiny-probe
+    mpirun -np 4 tessera linprobe --pretrained_model_path Qwen3-8B --load_pretrained --dataset cifar100 --data_path data \
+      --input_size 224 --output_dir results/qwen3-8b-probe
+  Without augmentation the backbone is run once over every image:
+    tessera linprobe --finetune_checkpoint model.safetensors --data_path data --no_augment --cache_features
+)";
     case Verb::kEval:
       return R"(usage: mpirun -np N tessera eval --checkpoint PATH --data_path PATH [flags]
 
@@ -116,7 +132,7 @@ Example:
 }
 
 std::string verb_help(const VerbInfo& verb) {
-  Command defaults;
+  Command defaults = defaults_of(verb.verb);
   std::string text = fmt::format("tessera {}: {}\n\n{}", verb.name, verb.summary, usage_of(verb.verb));
   text += flags_help(verb, describe(defaults));
   text += "\n  --help                          this text\n  --version                       the version\n";

@@ -23,10 +23,13 @@ const std::vector<RefusedFlag>& refused_flags() {
       {"resplit", false, "",
        "it spares the first split of a batch, and this program does not split batches (timm's aug_splits)"},
       {"drop_path", true, "0", "this version has no stochastic depth"},
-      {"linear_probe", false, "", "this version trains every parameter"},
+      {"linear_probe", false, "on", "that is what it does", kForLinprobe},
+      {"linear_probe", false, "", "'tessera linprobe' trains a head on frozen features", kForAll & ~kForLinprobe},
+      {"deepspeed_checkpoint", false, "on", "what kind of checkpoint it is shows when it is opened", kForLinprobe},
       {"qwen_checkpoint", true, "",
-       "start from a Hugging Face directory (--pretrained_model_path with "
-       "--load_pretrained) or go on from a checkpoint (--resume)"},
+       "start from a Hugging Face directory (--pretrained_model_path with --load_pretrained) or go on from a "
+       "checkpoint "
+       "(--resume); 'tessera linprobe --finetune_checkpoint' probes one"},
       {"finetune", true, "",
        "start from a Hugging Face directory (--pretrained_model_path with --load_pretrained) or go "
        "on from a checkpoint (--resume)"},

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "config/settings.hpp"
+
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +17,7 @@ struct RefusedFlag {
   /// this is "on", which means that the program always does what it asks.
   std::string_view neutral;
   std::string_view reason;
+  unsigned verbs = kForAll;
 };
 
 const std::vector<RefusedFlag>& refused_flags();

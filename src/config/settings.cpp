@@ -35,7 +35,7 @@ Settings model_settings(ModelConfig& model) {
       {"load_pretrained", "", kForTraining, &model.load_pretrained,
        "start from the weights in --pretrained_model_path"},
       {"random_init", "", kForTraining, &model.random_init, "start from random weights (what happens without either)"},
-      {"gradient_checkpointing", "", kForTraining, &model.gradient_checkpointing,
+      {"gradient_checkpointing", "", kForFinetuning, &model.gradient_checkpointing,
        "recompute activations in the backward pass instead of keeping them"},
   };
 }
@@ -44,7 +44,7 @@ Settings data_settings(DataConfig& data) {
   return {
       needed_for(kForFinetune, recorded({"dataset", "NAME", kForAll, &data.dataset,
                                          "cifar10, cifar100, fashion-mnist or imagefolder"})),
-      needed_for(kForFinetune | kForEval,
+      needed_for(kForFinetune | kForLinprobe | kForEval,
                  {"data_path", "PATH", kForAll, &data.data_path,
                   "where the data set lies: its directory or archive; for imagefolder a directory with train/ and "
                   "val/"}),
@@ -62,6 +62,8 @@ Settings data_settings(DataConfig& data) {
       {"nb_classes", "N", kForAll, &data.nb_classes,
        "number of classes; 0 takes the data set's, any other number must be that", Range::kNonNegative},
       {"num_workers", "N", kForAll, &data.num_workers, "threads per rank that prepare images", Range::kPositive},
+      {"no_augment", "", kForTraining, &data.no_augment,
+       "prepare training images as for evaluation: no random crop, no flip"},
   };
 }
 
@@ -119,7 +121,7 @@ Settings optimizer_settings(OptimizerConfig& optimizer) {
        Range::kNonNegative, "optimizer.params.weight_decay"},
       {"momentum", "FACTOR", kForTraining, &optimizer.momentum, "of SGD and LARS", Range::kBelowOne,
        "optimizer.params.momentum"},
-      {"layer_decay", "FACTOR", kForTraining, &optimizer.layer_decay,
+      {"layer_decay", "FACTOR", kForFinetuning, &optimizer.layer_decay,
        "a layer's learning rate is the rate above it times this; 1 treats all alike", Range::kUpToOne},
       {"clip_grad", "NORM", kForTraining, &optimizer.clip_grad,
        "bound on the gradient's global L2 norm; 0 or not given: no clipping", Range::kNonNegative, "gradient_clipping"},
@@ -131,6 +133,19 @@ Settings optimizer_settings(OptimizerConfig& optimizer) {
       {"eps", "", kNoVerb, &optimizer.eps, "AdamW's epsilon", Range::kPositive, "optimizer.params.eps"},
       {"trust_coefficient", "", kNoVerb, &optimizer.trust_coefficient, "LARS's", Range::kPositive,
        "optimizer.params.trust_coefficient"},
+  };
+}
+
+Settings probe_settings(ProbeConfig& probe) {
+  return {
+      {"finetune_checkpoint", "PATH", kForLinprobe, &probe.finetune_checkpoint,
+       "whose features are probed: a checkpoint directory; a file of weights: .safetensors, .pth or .h5; or a "
+       "directory "
+       "with config.json and safetensors, ours or a language model's"},
+      {"batch_norm", "true|false", kForLinprobe | kForPlan, &probe.batch_norm,
+       "a BatchNorm without affine parameters between features and head, with statistics of all ranks"},
+      {"cache_features", "", kForLinprobe | kForPlan, &probe.cache_features,
+       "run the backbone once over every image, and train on what it gave; needs --no_augment"},
   };
 }
 
@@ -203,6 +218,7 @@ std::vector<Setting> describe(RunConfig& config) {
   append(list, "Data", data_settings(config.data));
   append(list, "Augmentation of training images", augment_settings(config.augment));
   append(list, "Optimizer and schedule", optimizer_settings(config.optimizer));
+  append(list, "Linear probe", probe_settings(config.probe));
   append(list, "ZeRO", zero_settings(config.zero));
   append(list, "Device and run", runtime_settings(config.runtime));
   append(list, "Output", output_settings(config));
@@ -214,7 +230,9 @@ std::vector<Setting> describe(Command& command) {
   append(list, "Checkpoint",
          {needed_for(kForEval, {"checkpoint", "PATH", kForEval, &command.eval.checkpoint,
                                 "a checkpoint directory; a file of weights: .safetensors, .pth or .h5; or a directory "
-                                "with config.json and safetensors"})});
+                                "with config.json and safetensors"}),
+          {"backbone", "PATH", kForEval, &command.eval.backbone,
+           "of a linear probe's checkpoint: where the weights are that were probed, if no longer where they were"}});
   append(list, "Results",
          {{"csv", "FILE", kForEval, &command.eval.csv,
            "all figures as a table, one a line: metric,class,prediction,bin,value"},
@@ -224,7 +242,8 @@ std::vector<Setting> describe(Command& command) {
   append(list, "Plan",
          {{"world_size", "N", kForPlan | kForConfig, &command.plan.world_size, "number of ranks", Range::kPositive},
           {"gpu_memory", "BYTES", kForPlan, &command.plan.gpu_memory,
-           "memory of one GPU, such as 80GiB: the plan says whether the run fits"}});
+           "memory of one GPU, such as 80GiB: the plan says whether the run fits"},
+          {"linprobe", "", kForPlan, &command.plan.linprobe, "plan a linear probe, with the defaults of that"}});
   append(list, "Runs",
          {{"tolerance", "SHARE", kForCompare, &command.runs.tolerance,
            "curves part where they first differ by more than this share of the greater value", Range::kNonNegative},
@@ -259,8 +278,9 @@ std::string shown_key(std::string_view json_path) {
 const std::vector<VerbInfo>& verbs() {
   static const std::vector<VerbInfo> kVerbs{
       {Verb::kFinetune, kForFinetune, "finetune", "train Qwen3 as an image classifier"},
+      {Verb::kLinprobe, kForLinprobe, "linprobe", "train a linear head on the frozen features of a checkpoint"},
       {Verb::kEval, kForEval, "eval", "accuracy of a checkpoint or of a consolidated file"},
-      {Verb::kPlan, kForPlan, "plan", "bytes and FLOPs per rank of a finetune run, from its flags: no GPU, no MPI"},
+      {Verb::kPlan, kForPlan, "plan", "bytes and FLOPs per rank of a run, from its flags: no GPU, no MPI"},
       {Verb::kConfig, kForConfig, "config", "print the effective DeepSpeed-shaped JSON of a finetune run"},
       {Verb::kCompare, kForCompare, "compare", "two runs side by side: settings, curves, speed, memory", "RUN RUN", 2,
        2}};

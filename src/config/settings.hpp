@@ -17,7 +17,9 @@ enum Verbs : unsigned {
   kForPlan = 4,
   kForConfig = 8,
   kForCompare = 16,
-  kForTraining = kForFinetune | kForPlan | kForConfig,
+  kForLinprobe = 32,
+  kForFinetuning = kForFinetune | kForPlan | kForConfig,  ///< and what tells of it
+  kForTraining = kForFinetuning | kForLinprobe,
   kForAll = kForTraining | kForEval,
 };
 

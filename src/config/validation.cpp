@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <utility>
 
 namespace tessera::config {
 namespace {
@@ -92,7 +93,10 @@ void check_zero(const Checked& checked) {
   } else if (run.zero.stage < 0 || run.zero.stage > 3) {
     checked.problems.add("{} must be 0, 1 or 2, not {}", checked.called("zero_stage"), run.zero.stage);
   }
-  if (run.runtime.dtype == DTypeChoice::kFloat32 && run.zero.communication_data_type == core::DType::kBFloat16) {
+  if (checked.command.verb == Verb::kLinprobe && run.zero.communication_data_type == core::DType::kBFloat16) {
+    checked.problems.add("{} is bf16 but the head of a linear probe is fp32: its gradients travel in fp32",
+                         checked.called("communication_data_type"));
+  } else if (run.runtime.dtype == DTypeChoice::kFloat32 && run.zero.communication_data_type == core::DType::kBFloat16) {
     checked.problems.add("{} is bf16 but the parameters are fp32 ({}): gradients travel in fp32 then",
                          checked.called("communication_data_type"), checked.called("dtype"));
   }
@@ -158,15 +162,64 @@ void check_runs(const Checked& checked) {
   }
 }
 
+void check_plain_images(const Checked& checked) {
+  for (const std::string_view name : {"hflip", "aa", "color_jitter", "reprob", "remode", "recount", "mixup", "cutmix",
+                                      "cutmix_minmax", "mixup_prob", "mixup_switch_prob", "mixup_mode"}) {
+    if (checked.command.run.data.no_augment && checked.given(name)) {
+      checked.problems.add("--{} has no effect with --no_augment: give one", name);
+    }
+  }
+}
+
+void check_probe(const Checked& checked) {
+  const RunConfig& run = checked.command.run;
+  const bool is_planned = checked.command.plan.linprobe;
+  if (checked.command.verb == Verb::kPlan && !is_planned) {
+    for (const std::string_view name : {"batch_norm", "cache_features"}) {
+      if (checked.given(name)) {
+        checked.problems.add("--{} is of a linear probe: 'tessera plan --linprobe' plans one", name);
+      }
+    }
+    return;
+  }
+  if (is_planned && (run.model.gradient_checkpointing || checked.given("layer_decay"))) {
+    checked.problems.add("--{} has no effect on a linear probe, which has one layer and nothing to compute again",
+                         run.model.gradient_checkpointing ? "gradient_checkpointing" : "layer_decay");
+  }
+  if (run.probe.cache_features && !run.data.no_augment) {
+    checked.problems.add(
+        "--cache_features needs images that are the same in every epoch, but each is cropped and flipped anew: give "
+        "--no_augment too, or leave it out");
+  }
+  if (checked.command.verb != Verb::kLinprobe) {
+    return;
+  }
+  const bool has_checkpoint = !run.probe.finetune_checkpoint.empty();
+  const int num_sources =
+      (has_checkpoint ? 1 : 0) + (run.model.load_pretrained ? 1 : 0) + (run.model.random_init ? 1 : 0);
+  if (num_sources != 1) {
+    checked.problems.add(
+        "{} weights are to be probed: give {} of --finetune_checkpoint PATH, --load_pretrained (with "
+        "--pretrained_model_path DIR) and --random_init",
+        num_sources == 0 ? "no" : "different", num_sources == 0 ? "one" : "only one");
+  }
+  if (!has_checkpoint && !checked.given("dataset")) {
+    checked.problems.add("--dataset NAME is required: there is no --finetune_checkpoint that would say it");
+  }
+}
+
 void check_paths(const Checked& checked) {
   const RunConfig& run = checked.command.run;
   const Verb verb = checked.command.verb;
   // A plan or a printed configuration may be made where the data is not.
-  if ((verb == Verb::kFinetune || verb == Verb::kEval) && !run.data.data_path.empty() && !exists(run.data.data_path)) {
-    checked.problems.add("--data_path {}: there is no such file or directory", run.data.data_path);
-  }
-  if (!checked.command.eval.checkpoint.empty() && !exists(checked.command.eval.checkpoint)) {
-    checked.problems.add("--checkpoint {}: there is no such file or directory", checked.command.eval.checkpoint);
+  const bool needs_data = verb != Verb::kPlan && verb != Verb::kConfig;
+  for (const auto& [flag, path] : {std::pair("data_path", needs_data ? run.data.data_path : ""),
+                                   {"checkpoint", checked.command.eval.checkpoint},
+                                   {"backbone", checked.command.eval.backbone},
+                                   {"finetune_checkpoint", run.probe.finetune_checkpoint}}) {
+    if (!path.empty() && !exists(path)) {
+      checked.problems.add("--{} {}: there is no such file or directory", flag, path);
+    }
   }
 }
 
@@ -233,8 +286,8 @@ void settle_model(Checked checked) {
     }
   } else if (!model.model_config.empty()) {
     take_shape(checked, [&] { return model_of(model.model_config); });
-  } else if ((checked.command.verb == Verb::kFinetune || checked.command.verb == Verb::kPlan) &&
-             !model.load_pretrained) {
+  } else if (checked.command.verb != Verb::kEval && checked.command.verb != Verb::kConfig && !model.load_pretrained &&
+             checked.command.run.probe.finetune_checkpoint.empty()) {
     checked.problems.add(
         "the model's shape is missing: give --model_config {} or a config.json, or "
         "--pretrained_model_path DIR",
@@ -257,6 +310,8 @@ void check_settings(Checked checked) {
   check_output(checked);
   check_eval(checked);
   check_runs(checked);
+  check_plain_images(checked);
+  check_probe(checked);
   check_paths(checked);
 }
 

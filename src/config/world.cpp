@@ -65,33 +65,34 @@ void validate_world(RunConfig& config, int world_size) {
 }
 
 void fill_from_checkpoint(Command& command, const RecordedRun& recorded) {
-  EvalConfig& eval = command.eval;
+  const bool is_eval = command.verb == Verb::kEval;
   RunConfig& run = command.run;
+  const std::string& checkpoint = is_eval ? command.eval.checkpoint : run.probe.finetune_checkpoint;
   Problems problems;
   const auto fill = [&](bool& open, bool has, std::string_view flag, const auto& take) {
     if (open && !has) {
-      problems.add("the checkpoint {} does not say --{}: give it", eval.checkpoint, flag);
+      problems.add("the checkpoint {} does not say --{}: give it", checkpoint, flag);
     } else if (open) {
       take();
       open = false;
     }
   };
-  fill(eval.shape_is_open, !recorded.model_config_json.empty(), "model_config",
-       [&] { run.model.shape = parse_model_config(recorded.model_config_json, "the model in " + eval.checkpoint); });
-  fill(eval.dataset_is_open, !recorded.dataset.empty(), "dataset",
+  fill(command.open.shape, !recorded.model_config_json.empty(), "model_config",
+       [&] { run.model.shape = parse_model_config(recorded.model_config_json, "the model in " + checkpoint); });
+  fill(command.open.dataset, !recorded.dataset.empty(), "dataset",
        [&] { run.data.dataset = dataset_from_name(recorded.dataset); });
-  fill(eval.input_size_is_open, recorded.input_size > 0, "input_size",
+  fill(command.open.input_size, recorded.input_size > 0, "input_size",
        [&] { run.data.input_size = recorded.input_size; });
-  fill(eval.patch_size_is_open, recorded.patch_size > 0, "patch_size",
+  fill(command.open.patch_size, recorded.patch_size > 0, "patch_size",
        [&] { run.data.patch_size = recorded.patch_size; });
   if (recorded.patch_size > 0 && run.data.patch_size != recorded.patch_size) {
     problems.add("--patch_size {} is not the {} that the checkpoint {} was trained with", run.data.patch_size,
-                 recorded.patch_size, eval.checkpoint);
+                 recorded.patch_size, checkpoint);
   }
   if (problems.empty()) {
     check_geometry(run, problems);
   }
-  problems.raise("tessera eval");
+  problems.raise(is_eval ? "tessera eval" : "tessera linprobe");
 }
 
 }  // namespace tessera::config

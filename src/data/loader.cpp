@@ -19,7 +19,7 @@
 #include <functional>
 #include <utility>
 
-// Shapes: B images, S x S pixels, 3 channels.
+// Shapes: N images of the data set, B images, S x S pixels, 3 channels, D features.
 
 namespace tessera::data {
 
@@ -89,7 +89,11 @@ class Loader::Impl {
         side_(static_cast<std::int32_t>(spec.input_size)),
         transform_{.output_size = spec.input_size, .mean = dataset.recipe().mean, .std = dataset.recipe().std},
         painter_(spec.augment, dataset.recipe(), side_),
-        planner_(std::move(planner)) {
+        planner_(std::move(planner)),
+        num_batches_(num_batches) {
+    if (spec.rows_ND.defined()) {
+      return;
+    }
     const std::int64_t num_slots = spec.prefetch > 0 ? spec.prefetch : spec.num_workers + 2;
     slots_.reserve(static_cast<std::size_t>(num_slots));
     for (std::int64_t i = 0; i < num_slots; ++i) {
@@ -100,6 +104,9 @@ class Loader::Impl {
   }
 
   std::optional<Batch> next() {
+    if (spec_.rows_ND.defined()) {
+      return next_rows();
+    }
     const std::int64_t index = prefetcher_->wait();
     if (index < 0) {
       return std::nullopt;
@@ -124,6 +131,24 @@ class Loader::Impl {
   }
 
  private:
+  std::optional<Batch> next_rows() {
+    if (num_made_ == num_batches_) {
+      return std::nullopt;
+    }
+    Plan plan = planner_(num_made_++);
+    std::vector<std::int64_t> labels;
+    for (const std::int64_t index : plan.indices) {
+      labels.push_back(dataset_.label(index));
+    }
+    Batch batch;
+    batch.images_B3SS = spec_.rows_ND.index_select(0, at::tensor(plan.indices).to(spec_.device));
+    batch.labels_B = at::tensor(labels).to(spec_.device);
+    batch.indices = std::move(plan.indices);
+    batch.step = plan.step;
+    batch.micro_step = plan.micro_step;
+    return batch;
+  }
+
   [[nodiscard]] bool on_cpu() const { return spec_.device.is_cpu(); }
   Slot& slot_at(std::int64_t index) { return slots_[static_cast<std::size_t>(index)]; }
 
@@ -254,6 +279,8 @@ class Loader::Impl {
   kernels::ImageTransform transform_;
   Painter painter_;
   Planner planner_;
+  std::int64_t num_batches_;
+  std::int64_t num_made_ = 0;  // from rows
   std::vector<Slot> slots_;
   std::optional<Prefetcher> prefetcher_;  // last, so that the workers end before what they use
 };
@@ -272,13 +299,14 @@ Loader make_training_loader(const Dataset& dataset, const kernels::Ops& ops, con
                                                                         .rank = spec.rank,
                                                                         .world = spec.world,
                                                                         .seed = spec.seed});
-  const auto planner = [sampler, start, num_micro_steps = spec.accum_iter, rank = spec.rank,
-                        world = spec.world](std::int64_t number) {
+  const auto planner = [sampler, start, num_micro_steps = spec.accum_iter, rank = spec.rank, world = spec.world,
+                        plain = spec.plain](std::int64_t number) {
     const std::int64_t steps = start.step + number / num_micro_steps;
     Plan plan{
         .indices = {},
         .step = {.epoch = start.epoch + steps / sampler->steps_per_epoch(), .step = steps % sampler->steps_per_epoch()},
-        .micro_step = number % num_micro_steps};
+        .micro_step = number % num_micro_steps,
+        .augmented = !plain};
     plan.indices = sampler->indices(plan.step, plan.micro_step);
     plan.number_in_epoch = (plan.step.step * num_micro_steps + plan.micro_step) * world + rank;
     return plan;

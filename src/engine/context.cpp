@@ -22,11 +22,13 @@ at::Tensor Context::unit_view(const at::Tensor& whole, int unit) const {
   return shape.num_columns > 0 ? flat.view({-1, shape.num_columns}) : flat;
 }
 
-core::Stream Context::stream() const {
-  if (options.device.is_cpu()) {
+core::Stream Context::stream() const { return current_stream(options.device); }
+
+core::Stream current_stream(c10::Device device) {
+  if (device.is_cpu()) {
     return {};
   }
-  return {c10::impl::VirtualGuardImpl(options.device.type()).getStream(options.device).native_handle()};
+  return {c10::impl::VirtualGuardImpl(device.type()).getStream(device).native_handle()};
 }
 
 core::DType to_dtype(at::ScalarType type) {

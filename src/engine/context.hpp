@@ -33,6 +33,8 @@ struct Context {
   [[nodiscard]] core::Stream stream() const;
 };
 
+core::Stream current_stream(c10::Device device);
+
 core::DType to_dtype(at::ScalarType type);
 
 }  // namespace tessera::engine

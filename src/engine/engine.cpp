@@ -25,7 +25,8 @@ class Engine::Impl {
                 parts.collectives, parts.ops, options},
         parameters(context),
         gradients(make_gradient_buckets(context)),
-        optimizer(context, parameters) {}
+        optimizer(context, parameters),
+        buffers(parts.buffers) {}
 
   // Buckets in the order in which the next forward pass needs them.
   template <class Function>
@@ -48,13 +49,15 @@ class Engine::Impl {
   void count_skip(double norm);
   void gather_all();
 
-  [[nodiscard]] state::StateDescription describe(const std::vector<int>& ranks) const;
+  // What these ranks answer for; of the buffers each rank has all, and the first one answers for them.
+  [[nodiscard]] state::StateDescription describe(const std::vector<int>& ranks, bool has_buffers) const;
 
   const topology::Group group;
   const Context context;
   ParameterBuckets parameters;
   std::unique_ptr<GradientBuckets> gradients;
   ShardedOptimizer optimizer;
+  const std::vector<NamedBuffer> buffers;
   std::int64_t num_updates = 0;
   std::int64_t skipped_in_a_row = 0;
 };
@@ -113,7 +116,7 @@ void Engine::Impl::gather_all() {
   }
 }
 
-state::StateDescription Engine::Impl::describe(const std::vector<int>& ranks) const {
+state::StateDescription Engine::Impl::describe(const std::vector<int>& ranks, bool has_buffers) const {
   const std::vector<state::Component>& components = optimizer.components();
   const auto type_of = [&](state::Component component) {
     return component == state::Component::kWeight ? to_dtype(context.options.compute) : core::DType::kFloat32;
@@ -133,6 +136,14 @@ state::StateDescription Engine::Impl::describe(const std::vector<int>& ranks) co
                                       range.end, range.state[i].mutable_data_ptr()});
         }
       }
+    }
+  }
+  for (const NamedBuffer& buffer : buffers) {
+    const std::vector<std::int64_t> shape = buffer.values.sizes().vec();
+    description.tensors.push_back({buffer.name, state::Component::kWeight, core::DType::kFloat32, shape});
+    if (has_buffers) {
+      description.mine.push_back({buffer.name, state::Component::kWeight, core::DType::kFloat32, shape, 0,
+                                  buffer.values.numel(), buffer.values.mutable_data_ptr()});
     }
   }
   return description;
@@ -189,8 +200,12 @@ StepOutcome Engine::finish_step(double lr, const at::Tensor& metrics, const std:
   return outcome;
 }
 
-state::StateDescription Engine::state_to_save() const { return impl_->describe({impl_->context.collectives.rank()}); }
-state::StateDescription Engine::state_to_restore() const { return impl_->describe(ranks_held(impl_->context)); }
+state::StateDescription Engine::state_to_save() const {
+  const int rank = impl_->context.collectives.rank();
+  return impl_->describe({rank}, rank == 0);
+}
+
+state::StateDescription Engine::state_to_restore() const { return impl_->describe(ranks_held(impl_->context), true); }
 
 void Engine::finish_restore(std::int64_t num_updates) {
   impl_->num_updates = num_updates;

@@ -15,7 +15,7 @@ at::Tensor measure(const at::Tensor& loss_B, const at::Tensor& label_rank_B) {
 
 }  // namespace
 
-StepStats train_step(const model::Qwen3Classifier& model, Engine& engine, const kernels::Ops& ops,
+StepStats train_step(const model::Classifier& model, Engine& engine, const kernels::Ops& ops,
                      const StepOptions& options, double lr, const std::function<MicroBatch()>& next) {
   const auto mark = [&options](const char* part) {
     if (options.mark) {

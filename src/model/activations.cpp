@@ -37,4 +37,16 @@ ActivationBytes predict_activation_bytes(const config::ModelShape& shape, const 
   return bytes;
 }
 
+std::int64_t predict_forward_bytes(const config::ModelShape& shape, const Geometry& geometry, std::int64_t batch,
+                                   std::int64_t bytes_per_element) {
+  const std::int64_t hidden = shape.hidden_size;
+  const std::int64_t query = shape.query_size();
+  const std::int64_t projected = query + 2 * shape.key_size();
+  // As gate and up are made: input, middle, and both after their norms; q, k and v, and what attention gave. As down is
+  // applied: input, middle and output; q, k, v and attention's output; gate, up and their product.
+  const std::int64_t gate_up = 4 * hidden + projected + query + 2 * shape.intermediate_size;
+  const std::int64_t down = 3 * hidden + projected + query + 3 * shape.intermediate_size;
+  return batch * geometry.num_tokens() * bytes_per_element * std::max(gate_up, down);
+}
+
 }  // namespace tessera::model

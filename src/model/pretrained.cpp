@@ -18,6 +18,7 @@ constexpr std::string_view kBackbonePrefix = "qwen.";
 // How others name the backbone: Qwen3ForCausalLM, Qwen3Model, and we.
 constexpr std::array<std::string_view, 3> kForeignPrefixes{"model.", "", "qwen."};
 constexpr std::array<std::string_view, 2> kUnusedSuffixes{"embed_tokens.weight", "lm_head.weight"};
+constexpr std::string_view kHeadPrefix = "classifier.";  // which a table of the backbone alone does not have
 
 bool is_backbone(const Param& param) { return param.name.starts_with(kBackbonePrefix); }
 
@@ -35,7 +36,10 @@ std::string stored_name(const Param& param, std::string_view prefix) {
   return is_backbone(param) ? std::string(prefix) + param.name.substr(kBackbonePrefix.size()) : param.name;
 }
 
-bool is_known_unused(std::string_view name) {
+bool is_known_unused(std::string_view name, const ParamTable& table) {
+  if (name.starts_with(kHeadPrefix)) {
+    return !table.params.back().name.starts_with(kHeadPrefix);
+  }
   return std::ranges::any_of(kUnusedSuffixes, [name](std::string_view suffix) { return name.ends_with(suffix); });
 }
 
@@ -82,7 +86,7 @@ class PretrainedWeights::Impl {
     }
     for (const io::SafetensorsTensor& tensor : reader.tensors()) {
       if (!expected.contains(tensor.name)) {
-        (is_known_unused(tensor.name) ? unused : findings.unexpected).push_back(tensor.name);
+        (is_known_unused(tensor.name, table) ? unused : findings.unexpected).push_back(tensor.name);
       }
     }
     judge_missing(table, findings);

@@ -39,6 +39,16 @@ Block Qwen3Classifier::make_block(std::int64_t index) const {
 }
 
 at::Tensor Qwen3Classifier::forward(const at::Tensor& images_B3SS, Weights& weights, Activations* keep) const {
+  return classify(run_blocks(images_B3SS, weights, keep), weights, keep);
+}
+
+at::Tensor Qwen3Classifier::features(const at::Tensor& images_B3SS, Weights& weights) const {
+  const at::Tensor last_BD = run_blocks(images_B3SS, weights, nullptr);
+  const int norm = head_units(shape_.num_hidden_layers).norm;
+  return ops_.rms_norm_forward(last_BD, weights.weight(norm), shape_.rms_norm_eps).y_ND;
+}
+
+at::Tensor Qwen3Classifier::run_blocks(const at::Tensor& images_B3SS, Weights& weights, Activations* keep) const {
   const std::int64_t batch = images_B3SS.size(0);
   const at::Tensor patches_NP = to_patches(images_B3SS, geometry_.patch_size);
   at::Tensor hidden_ND = at::addmm(weights.weight(kPatchBiasUnit), patches_NP, weights.weight(kPatchWeightUnit).t());
@@ -59,7 +69,7 @@ at::Tensor Qwen3Classifier::forward(const at::Tensor& images_B3SS, Weights& weig
       }
     }
   }
-  return classify(hidden_ND, weights, keep);  // of which the last block has left one row an image
+  return hidden_ND;  // of which the last block has left one row an image
 }
 
 // Products of bf16 values are exact in fp32, and the head is small: it is computed in fp32 throughout.

@@ -43,7 +43,7 @@ std::string to_json_line(const EpochRecord& record) {
                      {"test_acc5", record.test_acc5},
                      {"epoch", record.epoch},
                      {"n_parameters", record.num_parameters},
-                     {"n_trainable_parameters", record.num_parameters},
+                     {"n_trainable_parameters", record.num_trained},
                      {"seconds", record.seconds},
                      {"eval_seconds", record.eval_seconds},
                      {"tokens_per_s", record.tokens_per_s},

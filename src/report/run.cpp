@@ -63,6 +63,7 @@ EpochRecord to_epoch(const Json& line) {
   record.epoch = whole(line, "epoch");
   record.end_step = whole(line, "end_step");
   record.num_parameters = whole(line, "n_parameters");
+  record.num_trained = whole(line, "n_trainable_parameters");
   record.seconds = number(line, "seconds");
   record.eval_seconds = number(line, "eval_seconds");
   record.tokens_per_s = number(line, "tokens_per_s");

@@ -3,7 +3,7 @@
 #include "tessera/core/log.hpp"
 #include "tessera/data/dataset.hpp"
 #include "tessera/data/loader.hpp"
-#include "tessera/model/qwen3_classifier.hpp"
+#include "tessera/model/classifier.hpp"
 #include "tessera/report/evaluation.hpp"
 #include "train/platform.hpp"
 
@@ -18,7 +18,7 @@ struct EvaluatedSet {
 
 /// What an evaluation works with.
 struct EvaluationParts {
-  const model::Qwen3Classifier& model;
+  const model::Classifier& model;
   model::Weights& weights;
   const data::Dataset& dataset;
   const data::LoaderSpec& spec;

@@ -1,6 +1,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/core/units.hpp"
 #include "tessera/model/flops.hpp"
+#include "tessera/model/linear_probe.hpp"
 #include "tessera/train/commands.hpp"
 #include "train/planning.hpp"
 
@@ -27,6 +28,42 @@ std::int64_t checkpoint_bytes(std::int64_t num_parameters, const engine::EngineO
   return num_parameters * (weight_and_master + 4 * engine::num_moments(options.optimizer.kind));
 }
 
+struct Planned {
+  engine::MemoryPlan memory;
+  std::int64_t num_parameters = 0;
+  double image_flops = 0;  // of a training step
+  std::int64_t checkpoint_bytes = 0;
+};
+
+Planned plan_finetuning(const config::RunConfig& config, int world, c10::Device device, at::ScalarType compute) {
+  engine::PlannedRun run =
+      planned_run(config, planned_classes(config.data), world, engine_options(config, device, compute));
+  run.snapshots = config.output.async_save;  // also of a run whose --output_dir is not chosen yet
+  const std::int64_t num_parameters = model::build_param_table(run.shape, run.geometry).num_elements();
+  return {engine::plan_memory(run), num_parameters, 3 * model::forward_flops_per_image(run.shape, run.geometry),
+          checkpoint_bytes(num_parameters, run.options)};
+}
+
+// Training and test images of the data sets whose size their name tells.
+std::int64_t planned_images(config::DatasetKind kind) {
+  core::require<core::UserError>(kind != config::DatasetKind::kImageFolder, "train",
+                                 "a plan does not look into the image folders, so it does not know how many features "
+                                 "--cache_features would hold: leave it out");
+  return kind == config::DatasetKind::kFashionMnist ? 70'000 : 60'000;
+}
+
+Planned plan_probe(const config::RunConfig& config, int world, c10::Device device, at::ScalarType compute) {
+  const std::int64_t num_images = config.probe.cache_features ? planned_images(config.data.dataset) : 0;
+  engine::PlannedProbe probe =
+      planned_probe(config, {planned_classes(config.data), num_images, world, device, compute});
+  probe.snapshots = config.output.async_save;
+  const std::int64_t num_trained =
+      model::build_probe_table(config.model.shape.hidden_size, probe.geometry.num_classes).num_elements();
+  const model::ParamTable backbone = model::backbone_part(model::build_param_table(probe.shape, probe.geometry));
+  return {engine::plan_probe_memory(probe), backbone.num_elements() + num_trained,
+          model::forward_flops_per_image(probe.shape, probe.geometry), checkpoint_bytes(num_trained, probe.head)};
+}
+
 }  // namespace
 
 void print_plan(const config::Command& command) {
@@ -34,16 +71,11 @@ void print_plan(const config::Command& command) {
   const int world = command.plan.world_size.value_or(1);
   config::validate_world(config, world);
   const bool on_gpu = config.runtime.device != config::DeviceChoice::kCpu;
+  const c10::Device device = on_gpu ? c10::kCUDA : c10::kCPU;
   const at::ScalarType compute = compute_type(config.runtime.dtype, on_gpu);
-  const engine::EngineOptions options = engine_options(config, on_gpu ? c10::kCUDA : c10::kCPU, compute);
-  const std::int64_t num_classes = planned_classes(config.data);
-  engine::PlannedRun run = planned_run(config, num_classes, world, options);
-  run.snapshots = config.output.async_save;  // also of a run whose --output_dir is not chosen yet
-  const engine::MemoryPlan plan = engine::plan_memory(run);
-  const std::int64_t num_parameters = model::build_param_table(run.shape, run.geometry).num_elements();
-  const double image_flops = 3 * model::forward_flops_per_image(run.shape, run.geometry);
+  const Planned planned = (command.plan.linprobe ? plan_probe : plan_finetuning)(config, world, device, compute);
+  const auto& [plan, num_parameters, image_flops, on_disk] = planned;
   const double step_flops = image_flops * static_cast<double>(config.data.batch_size * config.data.accum_iter);
-  const std::int64_t on_disk = checkpoint_bytes(num_parameters, options);
 
   if (command.json) {
     nlohmann::ordered_json json = {{"n_parameters", num_parameters},

@@ -6,6 +6,14 @@
 
 namespace tessera::train {
 
+namespace {
+
+bool takes_snapshots(const config::RunConfig& config) {
+  return config.output.async_save && !config.output.output_dir.empty() && !config.eval_only;
+}
+
+}  // namespace
+
 engine::PlannedRun planned_run(const config::RunConfig& config, std::int64_t num_classes, int world,
                                const engine::EngineOptions& options) {
   return {config.model.shape,
@@ -14,7 +22,22 @@ engine::PlannedRun planned_run(const config::RunConfig& config, std::int64_t num
           config.model.gradient_checkpointing,
           world,
           options,
-          config.output.async_save && !config.output.output_dir.empty() && !config.eval_only};
+          takes_snapshots(config)};
+}
+
+engine::EngineOptions head_options(const config::RunConfig& config, c10::Device device) {
+  return engine_options(config, device, at::kFloat);
+}
+
+engine::PlannedProbe planned_probe(const config::RunConfig& config, const ProbeFacts& facts) {
+  return {config.model.shape,
+          {config.data.input_size, config.data.patch_size, facts.num_classes},
+          config.data.batch_size,
+          facts.compute,
+          config.probe.cache_features ? facts.num_images : 0,
+          facts.world,
+          head_options(config, facts.device),
+          takes_snapshots(config)};
 }
 
 std::string to_table(const engine::MemoryPlan& plan) {
@@ -31,6 +54,15 @@ std::string to_table(const engine::MemoryPlan& plan) {
     add(item.name, item.bytes, item.what + "; host memory, besides");
   }
   return table;
+}
+
+void report_memory(const engine::MemoryPlan& plan, const Platform& platform, const core::Log& log) {
+  const auto peak = static_cast<double>(peak_memory_bytes(platform.device));
+  const auto planned = static_cast<double>(plan.total());
+  log.info("peak memory on the first rank: {} ({})", core::format_bytes(peak),
+           platform.device.is_cpu()
+               ? "the whole process"
+               : fmt::format("the plan said {}, {:+.1f}%", core::format_bytes(planned), 100 * (planned - peak) / peak));
 }
 
 namespace {

@@ -14,8 +14,25 @@ namespace tessera::train {
 engine::PlannedRun planned_run(const config::RunConfig& config, std::int64_t num_classes, int world,
                                const engine::EngineOptions& options);
 
+struct ProbeFacts {
+  std::int64_t num_classes = 0;
+  std::int64_t num_images = 0;  ///< that are cached with --cache_features
+  int world = 1;
+  c10::Device device = c10::kCPU;
+  at::ScalarType compute = at::kFloat;  ///< of the backbone
+};
+
+/// The same of a linear probe.
+engine::PlannedProbe planned_probe(const config::RunConfig& config, const ProbeFacts& facts);
+
+/// The engine's part of the configuration of a linear probe, whose head is fp32.
+engine::EngineOptions head_options(const config::RunConfig& config, c10::Device device);
+
 /// The plan as a table for people.
 std::string to_table(const engine::MemoryPlan& plan);
+
+/// The measured peak beside the plan.
+void report_memory(const engine::MemoryPlan& plan, const Platform& platform, const core::Log& log);
 
 /// Tells the plan, and throws UserError where it does not fit the rank's device. To be called within Group::agree.
 void require_memory(const engine::MemoryPlan& plan, const Platform& platform);

@@ -98,4 +98,22 @@ void print_evaluation(const report::Evaluation& evaluation, const Platform& plat
   }
 }
 
+// total_time as Python prints a timedelta of less than a day.
+void write_final_results(const std::string& output_dir, const state::RunState& run, const report::Evaluation& last,
+                         double seconds) {
+  if (output_dir.empty()) {
+    return;
+  }
+  const auto whole = static_cast<std::int64_t>(seconds);
+  const nlohmann::ordered_json results = {
+      {"best_acc1", run.best_accuracy},
+      {"final_acc1", last.acc1},
+      {"final_acc5", last.acc5},
+      {"final_loss", last.loss},
+      {"total_epochs", run.epoch},
+      {"total_time", fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60)},
+      {"backbone", run.backbone}};
+  io::FileSystem().atomic_write((fs::path(output_dir) / "final_results.json").string(), results.dump(2) + "\n");
+}
+
 }  // namespace tessera::train

@@ -3,6 +3,7 @@
 #include "tessera/config/run_config.hpp"
 #include "tessera/core/log.hpp"
 #include "tessera/report/evaluation.hpp"
+#include "tessera/state/run_state.hpp"
 #include "tessera/topology/group.hpp"
 #include "train/platform.hpp"
 
@@ -30,5 +31,10 @@ void require_writable_file(const char* flag, const std::string& path);
 /// The outcome of an evaluation as a table for people, through `log`, and on the first rank as a line of JSON on
 /// stdout.
 void print_evaluation(const report::Evaluation& evaluation, const Platform& platform, const core::Log& log);
+
+/// final_results.json of a linear probe, where there is an output directory: best and last accuracy, and how long this
+/// process took.
+void write_final_results(const std::string& output_dir, const state::RunState& run, const report::Evaluation& last,
+                         double seconds);
 
 }  // namespace tessera::train

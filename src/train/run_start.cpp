@@ -46,7 +46,9 @@ state::RunState start_state(const config::RunConfig& config, const RunFacts& fac
 
 state::RunState resumed_state(const std::string& checkpoint, const state::RunState& fresh, const core::Log& log) {
   state::RunState run = checkpoint::Reader(checkpoint).run_state();
+  const auto kind_of = [](const state::RunState& of) { return of.backbone.empty() ? "fine-tuning" : "linear probe"; };
   std::string fatal;
+  compare(fatal, "kind of run", std::string(kind_of(run)), std::string(kind_of(fresh)));
   compare(fatal, "data set", run.dataset, fresh.dataset);
   compare(fatal, "images in it", run.dataset_size, fresh.dataset_size);
   compare(fatal, "classes", run.num_classes, fresh.num_classes);
@@ -72,6 +74,7 @@ state::RunState resumed_state(const std::string& checkpoint, const state::RunSta
   run.world_size = fresh.world_size;
   run.zero_stage = fresh.zero_stage;
   run.model_config_json = fresh.model_config_json;
+  run.backbone = fresh.backbone;
   return run;
 }
 

@@ -2,7 +2,7 @@
 
 #include "tessera/core/error.hpp"
 #include "tessera/core/units.hpp"
-#include "tessera/model/flops.hpp"
+#include "train/run_files.hpp"
 
 #include <algorithm>
 #include <array>
@@ -13,6 +13,11 @@ namespace {
 
 constexpr const char* kBest = "best";
 constexpr const char* kBetweenSteps = "between";  // evaluations, saves, the log: no part of a step
+
+EvaluatedSet evaluate_test_set(const TrainerParts& parts) {
+  return evaluate_dataset(
+      {parts.model, parts.engine.weights(), parts.test_set, parts.test_loader, parts.platform, parts.log});
+}
 
 }  // namespace
 
@@ -28,7 +33,12 @@ data::LoaderSpec loader_spec(const config::RunConfig& config, const Platform& pl
   spec.dtype = platform.compute;
   spec.device = platform.device;
   spec.augment = config.augment;
+  spec.plain = config.data.no_augment;
   return spec;
+}
+
+void evaluate_once(const TrainerParts& parts) {
+  print_evaluation(evaluate_test_set(parts).summary, parts.platform, parts.log);
 }
 
 Trainer::Trainer(const TrainerParts& parts, const state::RunState& run)
@@ -64,9 +74,8 @@ void Trainer::run() {
 }
 
 void Trainer::train() {
-  data::Loader loader =
-      data::make_training_loader(parts_.train_set, *parts_.platform.ops, loader_spec(parts_.config, parts_.platform),
-                                 {run_.epoch, run_.step_in_epoch});
+  data::Loader loader = data::make_training_loader(parts_.train_set, *parts_.platform.ops, parts_.train_loader,
+                                                   {run_.epoch, run_.step_in_epoch});
   while (!is_over()) {
     train_epoch(loader);
     if (run_.step_in_epoch == run_.steps_per_epoch) {
@@ -173,11 +182,10 @@ void Trainer::save(std::vector<std::string> names) {
 }
 
 void Trainer::finish_epoch() {
-  const EvaluatedSet evaluated =
-      evaluate_dataset({parts_.model, parts_.engine.weights(), parts_.test_set,
-                        loader_spec(parts_.config, parts_.platform), parts_.platform, parts_.log});
+  const EvaluatedSet evaluated = evaluate_test_set(parts_);
   const report::Evaluation& test = evaluated.summary;
   progress_.evaluated(test.seconds);
+  last_test_ = test;
   const bool improved = test.acc1 > run_.best_accuracy;
   run_.best_accuracy = std::max(run_.best_accuracy, test.acc1);
   const auto steps = static_cast<double>(run_.steps_per_epoch);
@@ -190,7 +198,8 @@ void Trainer::finish_epoch() {
                                    test.acc5,
                                    run_.epoch,
                                    run_.global_step,
-                                   parts_.model.params().num_elements(),
+                                   parts_.workload.num_parameters,
+                                   parts_.workload.num_trained,
                                    run_.epoch_seconds,
                                    test.seconds,
                                    tokens_per_second(images, run_.epoch_seconds),
@@ -230,13 +239,12 @@ void Trainer::save_after_epoch(bool improved) {
 }
 
 double Trainer::tokens_per_second(std::int64_t images, double seconds) const {
-  return static_cast<double>(images * parts_.config.data.num_tokens()) / seconds;
+  return static_cast<double>(images * parts_.workload.tokens_per_image) / seconds;
 }
 
 double Trainer::mfu(std::int64_t images, double seconds) const {
-  const model::Geometry geometry{parts_.config.data.input_size, parts_.config.data.patch_size, run_.num_classes};
-  const double flops = 3 * model::forward_flops_per_image(parts_.config.model.shape, geometry);
-  return flops * static_cast<double>(images) / seconds / (peak_.flops * parts_.platform.world());
+  return parts_.workload.flops_per_image * static_cast<double>(images) / seconds /
+         (peak_.flops * parts_.platform.world());
 }
 
 }  // namespace tessera::train

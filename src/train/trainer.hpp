@@ -6,7 +6,7 @@
 #include "tessera/data/loader.hpp"
 #include "tessera/engine/engine.hpp"
 #include "tessera/engine/train_step.hpp"
-#include "tessera/model/qwen3_classifier.hpp"
+#include "tessera/model/classifier.hpp"
 #include "tessera/state/run_state.hpp"
 #include "tessera/train/schedule.hpp"
 #include "train/evaluation.hpp"
@@ -18,20 +18,32 @@
 #include "train/saver.hpp"
 
 #include <array>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace tessera::train {
 
-/// What a trainer works with. All of it outlives the trainer.
+/// How much there is to train, and to compute for it.
+struct Workload {
+  std::int64_t num_parameters = 0;  ///< of the whole model
+  std::int64_t num_trained = 0;
+  std::int64_t tokens_per_image = 0;
+  double flops_per_image = 0;  ///< of a training step, by model::forward_flops_per_image()
+};
+
+/// What a trainer works with. What is referred to outlives the trainer.
 struct TrainerParts {
   const config::RunConfig& config;
   const Platform& platform;
   const core::Log& log;
-  const model::Qwen3Classifier& model;
+  const model::Classifier& model;
   engine::Engine& engine;
   const data::Dataset& train_set;
   const data::Dataset& test_set;
+  data::LoaderSpec train_loader;
+  data::LoaderSpec test_loader;
+  Workload workload;
 };
 
 /// The loop over epochs and steps, from wherever `run` stands to the end. Collective over the run.
@@ -40,6 +52,11 @@ class Trainer {
   Trainer(const TrainerParts& parts, const state::RunState& run);
 
   void run();
+
+  /// Where the run stands.
+  [[nodiscard]] const state::RunState& state() const { return run_; }
+  /// Of the last epoch that ended here, if any did.
+  [[nodiscard]] const std::optional<report::Evaluation>& last_test() const { return last_test_; }
 
  private:
   void train();
@@ -69,7 +86,11 @@ class Trainer {
   Saver saver_;
   Stopwatch since_save_;
   bool best_is_due_ = false;  // the last epoch was the best
+  std::optional<report::Evaluation> last_test_;
 };
+
+/// --eval: the test set once; tells the outcome. Collective over the run.
+void evaluate_once(const TrainerParts& parts);
 
 /// How the loader feeds this run.
 data::LoaderSpec loader_spec(const config::RunConfig& config, const Platform& platform);

@@ -9,12 +9,18 @@
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <span>
+#include <sstream>
 #include <vector>
 
 namespace tessera::train {
 namespace {
+
+namespace fs = std::filesystem;
 
 // Runs `read` into host memory, and moves it to the piece's device.
 template <class Read>
@@ -44,12 +50,18 @@ engine::FillPiece checkpoint_source(const std::string& path, const model::ParamT
   };
 }
 
-// A consolidated file or another program's.
+// A consolidated file or another program's. A head that the table lacks is passed over.
 engine::FillPiece import_source(const std::string& path, const model::ParamTable& table) {
   auto source = std::make_shared<const checkpoint::ImportSource>(path, checkpoint::ImportOptions{true});
   std::vector<checkpoint::NamedShape> wanted;
   for (const model::Param& param : table.params) {
     wanted.push_back({param.name, param.shape});
+  }
+  for (const std::string name : {"classifier.weight", "classifier.bias"}) {
+    const bool is_wanted = std::ranges::any_of(table.params, [&](const auto& param) { return param.name == name; });
+    if (const auto* const shape = source->shape_of(name); shape != nullptr && !is_wanted) {
+      wanted.push_back({name, *shape});
+    }
   }
   (void)source->match(wanted);
   return [source = std::move(source)](const model::Param& param, std::int64_t begin, at::Tensor& piece) {
@@ -57,16 +69,13 @@ engine::FillPiece import_source(const std::string& path, const model::ParamTable
   };
 }
 
-}  // namespace
-
-engine::FillPiece pretrained_source(const std::string& path, const model::ParamTable& table, const kernels::Ops& ops,
-                                    std::uint64_t seed, const core::Log& log) {
-  auto weights = std::make_shared<const model::PretrainedWeights>(path, table);
+engine::FillPiece from_pretrained(std::shared_ptr<const model::PretrainedWeights> weights, const kernels::Ops& ops,
+                                  std::uint64_t seed, const core::Log& log) {
   for (const std::string& name : weights->absent()) {
     log.info("{} is not in the pretrained files and starts from random values", name);
   }
   for (const std::string& name : weights->unused()) {
-    log.info("{} of the pretrained files is not used: images do not meet it", name);
+    log.info("{} of the pretrained files is not used", name);
   }
   return [weights = std::move(weights), otherwise = engine::random_init(ops, seed)](
              const model::Param& param, std::int64_t begin, at::Tensor& piece) {
@@ -76,6 +85,58 @@ engine::FillPiece pretrained_source(const std::string& path, const model::ParamT
       otherwise(param, begin, piece);
     }
   };
+}
+
+config::RecordedRun recorded_in(const state::RunState& run) {
+  return {run.model_config_json, run.dataset, run.input_size, run.patch_size};
+}
+
+bool has_safetensors(const fs::path& path) {
+  if (!fs::is_directory(path)) {
+    return path.extension() == ".safetensors";
+  }
+  return std::ranges::any_of(fs::directory_iterator(path),
+                             [](const auto& entry) { return entry.path().extension() == ".safetensors"; });
+}
+
+}  // namespace
+
+config::RecordedRun recorded_run(const std::string& path) {
+  core::require<core::UserError>(fs::exists(path), "train", "{}: no such file or directory", path);
+  if (checkpoint::is_checkpoint(path)) {
+    return recorded_in(checkpoint::Reader(path).run_state());
+  }
+  if (const auto run = checkpoint::ImportSource(path, {true}).facts().run) {
+    return recorded_in(*run);
+  }
+  const fs::path directory = fs::is_directory(path) ? fs::path(path) : fs::path(path).parent_path();
+  std::ifstream config(directory / "config.json");
+  std::ostringstream text;
+  text << config.rdbuf();
+  return {text.str(), "", 0, 0};
+}
+
+engine::FillPiece backbone_source(const BackboneSpec& spec, const model::ParamTable& table, const kernels::Ops& ops,
+                                  const core::Log& log) {
+  if (spec.path == kRandomBackbone) {
+    return engine::random_init(ops, spec.seed);
+  }
+  if (checkpoint::is_checkpoint(spec.path)) {
+    return checkpoint_source(spec.path, table, spec.compute);
+  }
+  if (!has_safetensors(spec.path)) {
+    return import_source(spec.path, table);
+  }
+  auto weights = std::make_shared<const model::PretrainedWeights>(spec.path, table);
+  if (!weights->absent().empty()) {
+    log.warn("{} has no patch embedding: it is random, and a linear probe does not train it", spec.path);
+  }
+  return from_pretrained(std::move(weights), ops, spec.seed, log);
+}
+
+engine::FillPiece pretrained_source(const std::string& path, const model::ParamTable& table, const kernels::Ops& ops,
+                                    std::uint64_t seed, const core::Log& log) {
+  return from_pretrained(std::make_shared<const model::PretrainedWeights>(path, table), ops, seed, log);
 }
 
 engine::FillPiece trained_source(const std::string& path, const model::ParamTable& table, at::ScalarType compute) {

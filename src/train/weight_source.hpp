@@ -1,5 +1,6 @@
 #pragma once
 
+#include "tessera/config/command_line.hpp"
 #include "tessera/core/log.hpp"
 #include "tessera/engine/engine.hpp"
 #include "tessera/kernels/ops.hpp"
@@ -19,5 +20,22 @@ engine::FillPiece pretrained_source(const std::string& path, const model::ParamT
 /// files of every kind, and other programs'. `compute` says which of weight and master to take. Throws UserError where
 /// one is missing or damaged.
 engine::FillPiece trained_source(const std::string& path, const model::ParamTable& table, at::ScalarType compute);
+
+constexpr const char* kRandomBackbone = "random";
+
+/// Values of a backbone alone, from anything that holds one: a checkpoint of ours, a file or directory of weights of
+/// any kind, a language model, or "random". A head in it is passed over, of whatever size. Where there is no patch
+/// embedding it gets random values, and a warning says so. Throws UserError as the others do.
+struct BackboneSpec {
+  std::string path;  ///< or kRandomBackbone
+  at::ScalarType compute = at::kFloat;
+  std::uint64_t seed = 0;
+};
+engine::FillPiece backbone_source(const BackboneSpec& spec, const model::ParamTable& table, const kernels::Ops& ops,
+                                  const core::Log& log);
+
+/// What the weights' files say of the run that made them: ours say it all, others have at best a config.json beside
+/// them.
+config::RecordedRun recorded_run(const std::string& path);
 
 }  // namespace tessera::train

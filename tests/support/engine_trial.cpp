@@ -16,7 +16,8 @@ namespace tessera::engine {
 MicroBatch make_batch(std::int64_t step, std::int64_t first, std::int64_t count, const Trial& trial) {
   MicroBatch batch = test::wave_batch(step * kGlobalBatch + first, count);
   batch.images_B3SS += step == 1 ? trial.poison : 0.0;
-  return {batch.images_B3SS.to(trial.options.device, trial.options.compute), {batch.targets.labels_B.to(trial.options.device)}};
+  return {batch.images_B3SS.to(trial.options.device, trial.options.compute),
+          {batch.targets.labels_B.to(trial.options.device)}};
 }
 
 namespace {

@@ -53,14 +53,18 @@ void write_small_dataset(const std::string& directory, int num_train, int num_te
 }
 
 CommandResult finetune(int ranks, const std::string& data, const std::string& output, const std::string& flags) {
+  return run_ranks(
+      ranks, "finetune --device cpu --dataset fashion-mnist --data_path " + data + " --model_config " + data +
+                 "/model.json --random_init " +
+                 (flags.find("--input_size") == std::string::npos ? "--input_size 28 --patch_size 7 " : "") +
+                 "--num_workers 1 --warmup_epochs 0.5 --blr 0.02 " + (output.empty() ? "" : "--output_dir " + output) +
+                 " " + flags);
+}
+
+CommandResult run_ranks(int ranks, const std::string& arguments) {
   const std::string launcher =
       ranks == 1 ? "" : std::string(TESSERA_MPIEXEC) + " --oversubscribe -n " + std::to_string(ranks) + " ";
-  return run_command("timeout -k 5 60 " + launcher + TESSERA_BIN +
-                     " finetune --device cpu --dataset fashion-mnist --data_path " + data + " --model_config " + data +
-                     "/model.json --random_init " +
-                     (flags.find("--input_size") == std::string::npos ? "--input_size 28 --patch_size 7 " : "") +
-                     "--num_workers 1 --warmup_epochs 0.5 --blr 0.02 " +
-                     (output.empty() ? "" : "--output_dir " + output) + " " + flags);
+  return run_command("timeout -k 5 60 " + launcher + TESSERA_BIN + " " + arguments);
 }
 
 CommandResult tessera(const std::string& arguments) {

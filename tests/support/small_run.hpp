@@ -14,6 +14,9 @@ void write_small_dataset(const std::string& directory, int num_train, int num_te
 /// `flags` come last, and so may repeat what stands before them only where that is allowed.
 CommandResult finetune(int ranks, const std::string& data, const std::string& output, const std::string& flags);
 
+/// `tessera ARGUMENTS` on so many ranks, ended by force after a minute.
+CommandResult run_ranks(int ranks, const std::string& arguments);
+
 /// `tessera VERB ...` on one rank without a launcher.
 CommandResult tessera(const std::string& arguments);
 CommandResult tessera_ckpt(const std::string& arguments);

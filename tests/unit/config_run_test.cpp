@@ -73,6 +73,7 @@ TEST_F(Run, SettingsFitEachOther) {
   EXPECT_CONTAINS(with({"--momentum", "0.8"}), "--momentum has no effect with --opt adamw");
   EXPECT_EQ(with({"--momentum", "0.8", "--opt", "sgd"}), "");
   EXPECT_CONTAINS(with({"--opt", "adam"}), "must be adamw, sgd or lars, not 'adam'");
+  EXPECT_CONTAINS(with({"--no_augment", "--mixup", "0.8"}), "--mixup has no effect with --no_augment");
   EXPECT_CONTAINS(with({"--zero_stage", "3"}), "--zero_stage is 3");
   EXPECT_CONTAINS(with({"--device", "cpu", "--collectives", "nccl"}), "--collectives nccl needs GPUs");
   EXPECT_CONTAINS(with({"--save_every_steps", "5"}), "--save_every_steps has no effect without --output_dir");
@@ -160,13 +161,12 @@ TEST_F(Run, EvaluationTakesFromTheCheckpointWhatIsNotGiven) {
                                        directory_.path()};
   const RecordedRun recorded{to_hugging_face_json(model_preset("tiny")), "fashion-mnist", 32, 4};
   Command command = parse(words);
-  EXPECT_TRUE(command.eval.shape_is_open && command.eval.dataset_is_open && command.eval.input_size_is_open &&
-              command.eval.patch_size_is_open);
+  EXPECT_TRUE(command.open.shape && command.open.dataset && command.open.input_size && command.open.patch_size);
   fill_from_checkpoint(command, recorded);
   EXPECT_EQ(command.run.model.shape.hidden_size, 64);
   EXPECT_EQ(command.run.data.dataset, DatasetKind::kFashionMnist);
   EXPECT_EQ(command.run.data.num_tokens(), 64);
-  EXPECT_FALSE(command.eval.shape_is_open || command.eval.patch_size_is_open);
+  EXPECT_FALSE(command.open.shape || command.open.patch_size);
 
   command = parse(words + std::vector<std::string>{"--input_size", "64", "--dataset", "cifar10"});
   fill_from_checkpoint(command, recorded);
@@ -189,6 +189,64 @@ TEST_F(Run, EvaluationNeedsCheckpointAndData) {
   EXPECT_CONTAINS(text, "--data_path PATH is required");
   EXPECT_CONTAINS(complaint({"eval", "--checkpoint", "/not/here", "--data_path", directory_.path()}),
                   "--checkpoint /not/here: there is no such file or directory");
+}
+
+TEST_F(Run, ALinearProbeHasMaesRecipe) {
+  const std::string checkpoint = directory_.path("out/checkpoint-3");
+  const std::vector<std::string> words{"linprobe", "--finetune_checkpoint", checkpoint, "--data_path",
+                                       directory_.path()};
+  Command command = parse(words);
+  const OptimizerConfig& optimizer = command.run.optimizer;
+  EXPECT_EQ(optimizer.opt, OptimizerKind::kLars);
+  EXPECT_EQ(optimizer.epochs, 90);
+  EXPECT_EQ(optimizer.warmup_epochs, 10);
+  EXPECT_EQ(optimizer.weight_decay, 0);
+  EXPECT_EQ(optimizer.smoothing, 0);
+  EXPECT_EQ(optimizer.min_lr, 0);
+  EXPECT_DOUBLE_EQ(command.run.peak_lr(4), 0.1 * 128 * 4 / 256);
+  EXPECT_TRUE(command.run.probe.batch_norm);
+  const RecordedRun recorded{to_hugging_face_json(model_preset("tiny")), "fashion-mnist", 32, 4};
+  fill_from_checkpoint(command, recorded);
+  EXPECT_EQ(command.run.model.shape.hidden_size, 64);
+  EXPECT_EQ(command.run.data.dataset, DatasetKind::kFashionMnist);
+  command = parse(words + std::vector<std::string>{"--dataset", "cifar10", "--opt", "sgd", "--batch_norm", "false"});
+  fill_from_checkpoint(command, recorded);
+  EXPECT_EQ(command.run.data.dataset, DatasetKind::kCifar10) << "a probe may be of other data than the training";
+  EXPECT_EQ(command.run.optimizer.opt, OptimizerKind::kSgd);
+  EXPECT_FALSE(command.run.probe.batch_norm);
+  EXPECT_EQ(parse(finetune()).run.optimizer.opt, OptimizerKind::kAdamW) << "the defaults of other verbs stay";
+  EXPECT_CONTAINS(parse({"linprobe", "--help"}).text, "[default 90]");
+}
+
+TEST_F(Run, ALinearProbeNeedsOneSetOfWeights) {
+  const std::vector<std::string> start{"linprobe", "--data_path", directory_.path()};
+  const auto with = [&](const std::vector<std::string>& more) { return complaint(start + more); };
+  const std::vector<std::string> data{"--dataset", "cifar10"};
+  const std::vector<std::string> checkpoint{"--finetune_checkpoint", directory_.path("out/checkpoint-3")};
+  const std::vector<std::string> model{"--pretrained_model_path", directory_.path("model")};
+  EXPECT_CONTAINS(with(data + model), "no weights are to be probed: give one of --finetune_checkpoint PATH");
+  EXPECT_EQ(with(data + model + std::vector<std::string>{"--load_pretrained"}), "");
+  EXPECT_EQ(with(data + model + std::vector<std::string>{"--random_init"}), "");
+  EXPECT_CONTAINS(with(checkpoint + std::vector<std::string>{"--random_init"}), "different weights are to be probed");
+  EXPECT_CONTAINS(with(model + std::vector<std::string>{"--load_pretrained"}), "--dataset NAME is required");
+  EXPECT_CONTAINS(with({"--finetune_checkpoint", "/not/here"}), "there is no such file or directory");
+  EXPECT_CONTAINS(with(checkpoint + std::vector<std::string>{"--cache_features"}), "give --no_augment too");
+  EXPECT_EQ(with(checkpoint + std::vector<std::string>{"--cache_features", "--no_augment"}), "");
+  EXPECT_CONTAINS(with(checkpoint + std::vector<std::string>{"--gradient_checkpointing"}),
+                  "is not a flag of 'tessera linprobe'");
+  EXPECT_EQ(with(checkpoint + std::vector<std::string>{"--linear_probe", "--deepspeed_checkpoint"}), "");
+  EXPECT_CONTAINS(complaint(finetune() + std::vector<std::string>{"--linear_probe"}), "'tessera linprobe' trains");
+  const std::string wire = directory_.write("wire.json", R"({"communication_data_type": "bf16"})");
+  EXPECT_CONTAINS(with(checkpoint + std::vector<std::string>{"--config", wire}), "the head of a linear probe is fp32");
+}
+
+TEST_F(Run, APlanMayBeOfALinearProbe) {
+  const std::vector<std::string> words{"plan", "--model_config", "qwen3-8b", "--dataset", "cifar100"};
+  const Command command = parse(words + std::vector<std::string>{"--linprobe", "--batch_size", "256"});
+  EXPECT_EQ(command.verb, Verb::kPlan);
+  EXPECT_EQ(command.run.optimizer.opt, OptimizerKind::kLars);
+  EXPECT_CONTAINS(complaint(words + std::vector<std::string>{"--batch_norm", "false"}), "is of a linear probe");
+  EXPECT_CONTAINS(complaint(words + std::vector<std::string>{"--linprobe", "--gradient_checkpointing"}), "no effect");
 }
 
 TEST(Names, AreThoseOfTheCommandLine) {

@@ -217,5 +217,53 @@ TEST(Prefetcher, KeepsWithinItsSlots) {
   EXPECT_EQ(prefetcher.wait(), -1);
 }
 
+TEST(Loader, PlainTrainingImagesAreThoseOfEvaluation) {
+  const MadeUp dataset;
+  LoaderSpec spec = small_spec();
+  spec.plain = true;
+  Loader training = make_training_loader(dataset, cpu_ops(), spec, {1, 2});
+  LoaderSpec one_by_one = small_spec();
+  one_by_one.batch_size = 1;
+  Loader evaluation = make_evaluation_loader(dataset, cpu_ops(), one_by_one);
+  const std::vector<Batch> images = take(evaluation, kSize);
+  for (const Batch& batch : take(training, 4)) {
+    for (std::size_t i = 0; i < batch.indices.size(); ++i) {
+      EXPECT_TRUE(at::equal(batch.images_B3SS[static_cast<std::int64_t>(i)],
+                            images[static_cast<std::size_t>(batch.indices[i])].images_B3SS[0]));
+    }
+  }
+}
+
+// Rows in place of images: the same batches, in the same order, with nothing decoded.
+TEST(Loader, GivesRowsInPlaceOfImages) {
+  const MadeUp cannot_be_decoded(/*bad_index=*/7);
+  const MadeUp dataset;
+  LoaderSpec spec = small_spec();
+  Loader images = make_training_loader(dataset, cpu_ops(), spec, {0, 4});
+  spec.rows_ND = at::arange(kSize * 3).view({kSize, 3}).to(at::kFloat);
+  Loader rows = make_training_loader(cannot_be_decoded, cpu_ops(), spec, {0, 4});
+  for (int step = 0; step < 30; ++step) {
+    const Batch expected = images.next().value();
+    const Batch actual = rows.next().value();
+    EXPECT_EQ(actual.indices, expected.indices);
+    EXPECT_EQ(actual.step.epoch, expected.step.epoch);
+    EXPECT_EQ(actual.step.step, expected.step.step);
+    EXPECT_EQ(actual.micro_step, expected.micro_step);
+    EXPECT_TRUE(at::equal(actual.labels_B, expected.labels_B));
+    for (std::size_t i = 0; i < actual.indices.size(); ++i) {
+      EXPECT_TRUE(at::equal(actual.images_B3SS[static_cast<std::int64_t>(i)], spec.rows_ND[actual.indices[i]]));
+    }
+  }
+  spec.rank = 1;
+  spec.world = 4;
+  Loader evaluation = make_evaluation_loader(cannot_be_decoded, cpu_ops(), spec);
+  std::int64_t num_images = 0;
+  while (const auto batch = evaluation.next()) {
+    num_images += batch->labels_B.numel();
+    EXPECT_EQ(batch->images_B3SS[0][0].item<float>(), static_cast<float>(3 * batch->indices[0]));
+  }
+  EXPECT_EQ(num_images, 15) << "images 1, 5, ..., 57";
+}
+
 }  // namespace
 }  // namespace tessera::data

@@ -10,17 +10,22 @@
 
 namespace tessera::config {
 
-enum class Verb { kFinetune, kEval, kPlan, kConfig, kCompare };
+enum class Verb { kFinetune, kLinprobe, kEval, kPlan, kConfig, kCompare };
 
-/// `tessera eval`: what was not given comes from the checkpoint, through fill_from_checkpoint().
+/// What was not given and comes from the checkpoint, through fill_from_checkpoint().
+struct OpenSettings {
+  bool shape = false;
+  bool dataset = false;
+  bool input_size = false;
+  bool patch_size = false;
+};
+
+/// `tessera eval`.
 struct EvalConfig {
   std::string checkpoint;   ///< a checkpoint directory, a .safetensors file, or a directory laid out as Hugging Face's
+  std::string backbone;     ///< of a linear probe's checkpoint, where it is not where it was; empty: where it was
   std::string csv;          ///< where to write the figures; empty: nowhere
   std::string predictions;  ///< where to write what was made of each image, .csv or .jsonl; empty: nowhere
-  bool shape_is_open = false;
-  bool dataset_is_open = false;
-  bool input_size_is_open = false;
-  bool patch_size_is_open = false;
 };
 
 /// An amount of memory.
@@ -32,6 +37,7 @@ struct ByteCount {
 struct PlanConfig {
   std::optional<int> world_size;  ///< `plan` always has one: 1 where none was given
   std::optional<ByteCount> gpu_memory;
+  bool linprobe = false;  ///< plan a linear probe in place of a fine-tuning
 };
 
 /// `tessera compare`.
@@ -48,10 +54,14 @@ struct Command {
   std::vector<std::string> notes;  ///< what was decided for the user, for people to read on rank 0
   RunConfig run;
   EvalConfig eval;
+  OpenSettings open;  ///< of `eval`, and of `linprobe` with --finetune_checkpoint
   PlanConfig plan;
   RunsConfig runs;
   bool json = false;  ///< what is printed on stdout is JSON, where it need not be
 };
+
+/// Every setting at its default, which for `linprobe` is MAE's recipe.
+Command defaults_of(Verb verb);
 
 /// Reads flags, the JSON that --config names, and the model's config.json; checks everything that needs no MPI.
 /// Throws one UserError that lists every problem found.
@@ -69,8 +79,8 @@ struct RecordedRun {
   std::int64_t patch_size = 0;
 };
 
-/// Fills what `tessera eval` was not told from what the checkpoint records, and checks the whole. Throws one UserError
-/// that lists every problem found: what neither says, sizes that do not fit, a patch size other than the trained one.
+/// Fills what is open from what the checkpoint records, and checks the whole. Throws one UserError that lists every
+/// problem found: what neither says, sizes that do not fit, a patch size other than the trained one.
 void fill_from_checkpoint(Command& command, const RecordedRun& recorded);
 
 /// "0.1.0".

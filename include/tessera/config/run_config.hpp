@@ -45,6 +45,7 @@ struct DataConfig {
   std::int64_t accum_iter = 1;    ///< micro-steps per optimizer step
   std::int64_t nb_classes = 0;    ///< 0: what the data set has; any other number must be that
   std::int64_t num_workers = 4;   ///< loader threads per rank
+  bool no_augment = false;        ///< training images are prepared as for evaluation
 
   /// Images per optimizer step over all ranks, where the JSON demands a number. validate_world() holds it against the
   /// number of ranks and works out what was left to be worked out.
@@ -72,6 +73,14 @@ struct OptimizerConfig {
   double eps = 1e-8;
   double momentum = 0.9;             ///< SGD, LARS
   double trust_coefficient = 0.001;  ///< LARS
+};
+
+/// `tessera linprobe`: what is probed, and how.
+struct ProbeConfig {
+  std::string finetune_checkpoint;  ///< a checkpoint, or a file or directory of weights; empty: --load_pretrained, or
+                                    ///< --random_init
+  bool batch_norm = true;           ///< without affine parameters, before the head
+  bool cache_features = false;      ///< compute every image's features once
 };
 
 struct ZeroConfig {
@@ -112,6 +121,7 @@ struct RunConfig {
   DataConfig data;
   AugmentConfig augment;
   OptimizerConfig optimizer;
+  ProbeConfig probe;
   ZeroConfig zero;
   RuntimeConfig runtime;
   OutputConfig output;

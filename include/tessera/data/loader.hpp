@@ -14,7 +14,7 @@
 #include <optional>
 #include <vector>
 
-// Shapes: B images, S x S pixels, 3 channels.
+// Shapes: N images of the data set, B images, S x S pixels, 3 channels, D features.
 
 namespace tessera::data {
 
@@ -30,11 +30,15 @@ struct LoaderSpec {
   c10::ScalarType dtype = c10::kFloat;  ///< of the images: kFloat or kBFloat16
   c10::Device device = c10::kCPU;
   config::AugmentConfig augment{};  ///< of training; labels are the data set's affair
+  bool plain = false;               ///< prepare training images as for evaluation: no random crop, no flip
+  /// What stands for the images where it is known already, by index (features of a frozen backbone), on `device`:
+  /// nothing is decoded then, and a batch has rows of it in place of pixels.
+  at::Tensor rows_ND{};
 };
 
 /// One micro-batch, on the loader's device.
 struct Batch {
-  at::Tensor images_B3SS;
+  at::Tensor images_B3SS;             ///< or rows_BD, of LoaderSpec::rows_ND
   at::Tensor labels_B;                ///< int64
   at::Tensor other_labels_B;          ///< where images are mixed: their partners' labels, else undefined
   at::Tensor shares_B;                ///< and the share of labels_B, fp32
@@ -72,8 +76,8 @@ class Loader {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Augmented images in random order from `start` on, epoch after epoch without end: accum_iter micro-batches a step.
-/// Throws core::UserError where the data set is smaller than one step.
+/// Augmented images (unless plain) in random order from `start` on, epoch after epoch without end: accum_iter
+/// micro-batches a step. Throws core::UserError where the data set is smaller than one step.
 Loader make_training_loader(const Dataset& dataset, const kernels::Ops& ops, const LoaderSpec& spec, Cursor start);
 
 /// This rank's part of the data set once, in order, as evaluation prepares it. The last batch may be smaller.

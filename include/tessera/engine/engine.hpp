@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace tessera::engine {
@@ -29,12 +30,20 @@ struct StepOutcome {
   std::vector<double> metrics;  ///< summed over the ranks
 };
 
+/// An fp32 tensor that every rank has alike and that is no parameter (running statistics): saved and restored with
+/// them, as a weight of this name.
+struct NamedBuffer {
+  std::string name;
+  at::Tensor values;
+};
+
 /// What the engine stands on.
 struct EngineParts {
   const model::ParamTable& table;
   comm::Collectives& collectives;
   const topology::Group& group;
   const kernels::Ops& ops;
+  std::vector<NamedBuffer> buffers{};
 };
 
 /// ZeRO stages 0, 1 and 2: holds parameters, gradients and optimizer state in buckets, and moves them between ranks

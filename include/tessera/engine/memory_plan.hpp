@@ -38,4 +38,18 @@ struct PlannedRun {
 /// A pure function: needs no device and no MPI.
 MemoryPlan plan_memory(const PlannedRun& run);
 
+/// A linear probe that is planned for.
+struct PlannedProbe {
+  config::ModelShape shape;
+  model::Geometry geometry;
+  std::int64_t batch_size = 1;          ///< images per micro-step
+  at::ScalarType compute = at::kFloat;  ///< of the backbone
+  std::int64_t cached_images = 0;       ///< whose features are kept; 0: none
+  int world = 1;
+  EngineOptions head;
+  bool snapshots = false;
+};
+
+MemoryPlan plan_probe_memory(const PlannedProbe& probe);
+
 }  // namespace tessera::engine

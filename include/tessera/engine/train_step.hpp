@@ -2,7 +2,7 @@
 
 #include "tessera/engine/engine.hpp"
 #include "tessera/kernels/ops.hpp"
-#include "tessera/model/qwen3_classifier.hpp"
+#include "tessera/model/classifier.hpp"
 
 #include <ATen/core/Tensor.h>
 
@@ -37,7 +37,7 @@ struct StepOptions {
 
 /// One optimizer step: forward and backward of every micro-batch, reduction, update. `next` gives the micro-batches
 /// in order. Collective over the run.
-StepStats train_step(const model::Qwen3Classifier& model, Engine& engine, const kernels::Ops& ops,
+StepStats train_step(const model::Classifier& model, Engine& engine, const kernels::Ops& ops,
                      const StepOptions& options, double lr, const std::function<MicroBatch()>& next);
 
 }  // namespace tessera::engine

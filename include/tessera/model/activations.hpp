@@ -43,4 +43,8 @@ struct ActivationBytes {
 ActivationBytes predict_activation_bytes(const config::ModelShape& shape, const Geometry& geometry, std::int64_t batch,
                                          std::int64_t bytes_per_element, bool recompute);
 
+/// The same of a forward pass that keeps nothing: what is alive at once of the block that is being worked on.
+std::int64_t predict_forward_bytes(const config::ModelShape& shape, const Geometry& geometry, std::int64_t batch,
+                                   std::int64_t bytes_per_element);
+
 }  // namespace tessera::model

@@ -3,6 +3,7 @@
 #include "tessera/config/model_shape.hpp"
 #include "tessera/kernels/ops.hpp"
 #include "tessera/model/activations.hpp"
+#include "tessera/model/classifier.hpp"
 #include "tessera/model/param_table.hpp"
 #include "tessera/model/parameter_access.hpp"
 
@@ -25,22 +26,28 @@ struct ComputeOptions {
 ///
 /// Forward and backward are written out: no autograd. Holds no parameters and no activations, so that every byte of
 /// either is somebody's decision. Stream-ordered on the device's current stream.
-class Qwen3Classifier {
+class Qwen3Classifier final : public Classifier {
  public:
   Qwen3Classifier(const config::ModelShape& shape, const Geometry& geometry, const kernels::Ops& ops,
                   const ComputeOptions& options);
 
-  [[nodiscard]] const ParamTable& params() const { return params_; }
+  [[nodiscard]] const ParamTable& params() const override { return params_; }
 
-  /// logits_BC in fp32. `images_B3SS` is normalised, in the compute dtype. `keep` receives what backward needs; null
-  /// where there will be none.
-  at::Tensor forward(const at::Tensor& images_B3SS, Weights& weights, Activations* keep) const;
+  at::Tensor forward(const at::Tensor& images_B3SS, Weights& weights, Activations* keep) const override;
 
-  /// Every parameter's gradient, given dlogits_BC (fp32). Consumes `activations` block by block.
-  void backward(const at::Tensor& dlogits_BC, Activations& activations, Weights& weights, Gradients& gradients) const;
+  /// Consumes `activations` block by block.
+  void backward(const at::Tensor& dlogits_BC, Activations& activations, Weights& weights,
+                Gradients& gradients) const override;
+
+  /// features_BD that the head reads, in the compute dtype: the last token after the final norm. Asks for no weight of
+  /// the head, and keeps nothing.
+  at::Tensor features(const at::Tensor& images_B3SS, Weights& weights) const;
+  [[nodiscard]] std::int64_t num_features() const { return shape_.hidden_size; }
 
  private:
   [[nodiscard]] Block make_block(std::int64_t index) const;
+  /// The last token before the final norm.
+  [[nodiscard]] at::Tensor run_blocks(const at::Tensor& images_B3SS, Weights& weights, Activations* keep) const;
   [[nodiscard]] at::Tensor classify(const at::Tensor& last_BD, Weights& weights, Activations* keep) const;
   [[nodiscard]] at::Tensor classify_backward(const at::Tensor& dlogits_BC, const Activations& activations,
                                              Weights& weights, Gradients& gradients) const;

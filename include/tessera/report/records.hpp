@@ -37,6 +37,7 @@ struct EpochRecord {
   std::int64_t epoch = 0;
   std::int64_t end_step = 0;  ///< the first step of the next epoch
   std::int64_t num_parameters = 0;
+  std::int64_t num_trained = 0;
   double seconds = 0;
   double eval_seconds = 0;
   double tokens_per_s = 0;

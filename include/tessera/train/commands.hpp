@@ -10,6 +10,10 @@ namespace tessera::train {
 /// Throws AgreedUserError before training for everything that the user can mend. Collective over `world`.
 void finetune(const config::RunConfig& config, const topology::Group& world, const core::Log& log);
 
+/// `tessera linprobe`: trains a linear head on the features of frozen weights, and writes final_results.json; saves and
+/// resumes as finetune() does, and throws as it does. Collective over `world`.
+void linprobe(const config::Command& command, const topology::Group& world, const core::Log& log);
+
 /// `tessera eval`: the accuracy of a checkpoint, a consolidated file or a Hugging Face-like directory, as one JSON
 /// object on stdout. Throws as finetune() does. Collective over `world`.
 void evaluate(const config::Command& command, const topology::Group& world, const core::Log& log);

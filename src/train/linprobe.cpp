@@ -1,0 +1,126 @@
+#include "tessera/checkpoint/restore.hpp"
+#include "tessera/core/units.hpp"
+#include "tessera/model/flops.hpp"
+#include "tessera/model/linear_probe.hpp"
+#include "tessera/train/commands.hpp"
+#include "train/feature_cache.hpp"
+#include "train/frozen_backbone.hpp"
+#include "train/planning.hpp"
+#include "train/prepare_run.hpp"
+#include "train/probe_norm.hpp"
+#include "train/run_files.hpp"
+#include "train/trainer.hpp"
+#include "train/weight_source.hpp"
+
+#include <filesystem>
+#include <optional>
+
+namespace tessera::train {
+namespace {
+
+// What is probed, in a form that holds wherever the next run is started.
+std::string backbone_path(const config::RunConfig& config) {
+  if (config.model.random_init) {
+    return kRandomBackbone;
+  }
+  const std::string& path =
+      config.model.load_pretrained ? config.model.pretrained_model_path : config.probe.finetune_checkpoint;
+  return std::filesystem::canonical(path).string();
+}
+
+// First values of the head, or the state of the checkpoint that is resumed, which must be of the same backbone.
+void give_values(const TrainerParts& parts, const FrozenBackbone& backbone,
+                 const std::optional<std::string>& checkpoint, state::RunState& run) {
+  const topology::Group& world = parts.platform.mesh.world;
+  if (checkpoint) {
+    world.agree([&] { require_same_backbone(backbone, run, "--finetune_checkpoint"); });
+    checkpoint::restore(*checkpoint, parts.engine.state_to_restore(), world, make_copier(parts.platform.device));
+    parts.engine.finish_restore(run.optimizer_step);
+  } else {
+    run.backbone_crc32c = backbone.crc32c();
+    parts.engine.initialise(engine::random_init(*parts.platform.ops, parts.config.runtime.seed));
+  }
+}
+
+// The backbone once over every image; from then on a step needs no more than the head.
+void cache_features(const FrozenBackbone& backbone, TrainerParts& parts) {
+  const Stopwatch watch;
+  const auto compute = [&](const data::Dataset& dataset, data::LoaderSpec& spec) {
+    spec.rows_ND = compute_features(backbone.parts(), dataset, spec, parts.platform);
+  };
+  compute(parts.train_set, parts.train_loader);
+  compute(parts.test_set, parts.test_loader);
+  parts.platform.mesh.world.barrier();
+  const double seconds = watch.seconds();
+  const std::int64_t images = parts.train_set.size() + parts.test_set.size();
+  const PeakRate peak = peak_rate(parts.platform.device, parts.platform.compute, parts.platform.mesh.device.gpu.name);
+  const auto per_second = static_cast<double>(images) / seconds;
+  parts.log.info(
+      "features of {} images in {}: {} tok/s mfu {:.1f}%", images, core::format_duration(seconds),
+      core::format_count(static_cast<std::int64_t>(per_second * static_cast<double>(parts.workload.tokens_per_image))),
+      100 * per_second * parts.workload.flops_per_image / (peak.flops * parts.platform.world()));
+  parts.workload.tokens_per_image = 0;
+  parts.workload.flops_per_image = 0;
+}
+
+}  // namespace
+
+void linprobe(const config::Command& command, const topology::Group& world, const core::Log& log) {
+  const Stopwatch watch;
+  config::Command complete = command;
+  if (!command.run.probe.finetune_checkpoint.empty()) {
+    world.agree([&] { config::fill_from_checkpoint(complete, recorded_run(command.run.probe.finetune_checkpoint)); });
+  }
+  const config::RunConfig& config = complete.run;
+  const PreparedRun prepared = prepare_run(config, world, log);
+  const Platform& platform = prepared.platform;
+  const std::int64_t num_classes = prepared.num_classes();
+  const engine::MemoryPlan plan = engine::plan_probe_memory(
+      planned_probe(config, {num_classes, prepared.train_set->size() + prepared.test_set->size(), platform.world(),
+                             platform.device, platform.compute}));
+  const std::string path = backbone_path(config);
+  state::RunState run = begin_run(prepared, config, plan, path, log);
+
+  const FrozenBackbone backbone(config, num_classes, {path, platform.compute, config.runtime.seed}, platform, log);
+  std::optional<model::FeatureNorm> norm;
+  if (config.probe.batch_norm) {
+    norm.emplace(make_feature_norm(config.model.shape.hidden_size, platform));
+  }
+  const model::LinearProbe probe(backbone.parts(), num_classes, norm ? &*norm : nullptr);
+  engine::Engine engine({probe.params(), *platform.collectives, platform.mesh.world, *platform.ops,
+                         norm ? buffers_of(*norm) : std::vector<engine::NamedBuffer>()},
+                        head_options(config, platform.device));
+  const std::int64_t num_trained = probe.params().num_elements();
+  const data::LoaderSpec loader = loader_spec(config, platform);
+  const model::Geometry geometry{config.data.input_size, config.data.patch_size, num_classes};
+  TrainerParts parts{config,
+                     platform,
+                     log,
+                     probe,
+                     engine,
+                     *prepared.train_set,
+                     *prepared.test_set,
+                     loader,
+                     loader,
+                     {backbone.num_parameters() + num_trained, num_trained, geometry.num_tokens(),
+                      model::forward_flops_per_image(config.model.shape, geometry)}};
+  log.info("{} of {} parameters are trained, {} tokens an image, effective batch {}, peak learning rate {:.3g}",
+           core::format_count(num_trained), core::format_count(parts.workload.num_parameters), geometry.num_tokens(),
+           run.effective_batch, run.peak_lr);
+  give_values(parts, backbone, prepared.checkpoint, run);
+  if (config.eval_only) {
+    evaluate_once(parts);
+    return;
+  }
+  if (config.probe.cache_features) {
+    cache_features(backbone, parts);
+  }
+  Trainer trainer(parts, run);
+  trainer.run();
+  if (trainer.last_test() && platform.is_first()) {
+    write_final_results(config.output.output_dir, trainer.state(), *trainer.last_test(), watch.seconds());
+  }
+  report_memory(plan, platform, log);
+}
+
+}  // namespace tessera::train

@@ -1,0 +1,59 @@
+#include "train/prepare_run.hpp"
+
+#include "tessera/core/error.hpp"
+#include "train/planning.hpp"
+#include "train/run_files.hpp"
+#include "train/run_start.hpp"
+
+#include <utility>
+
+namespace tessera::train {
+namespace {
+
+void open_datasets(const config::RunConfig& run, PreparedRun& prepared) {
+  const config::DataConfig& config = run.data;
+  prepared.train_set = data::open_dataset({config.dataset, config.data_path, data::Split::kTrain});
+  prepared.test_set = data::open_dataset({config.dataset, config.data_path, data::Split::kTest});
+  const std::int64_t num_classes = prepared.num_classes();
+  core::require<core::UserError>(config.nb_classes == 0 || config.nb_classes == num_classes, "train",
+                                 "--nb_classes {}: {} at {} has {} classes; leave the flag out, or give the other data",
+                                 config.nb_classes, config::name_of(config.dataset), config.data_path, num_classes);
+  if (run.augment.random_label_ratio > 0) {
+    prepared.train_set =
+        data::with_random_labels(std::move(prepared.train_set), run.augment.random_label_ratio, run.runtime.seed);
+  }
+}
+
+}  // namespace
+
+PreparedRun prepare_run(const config::RunConfig& config, const topology::Group& world, const core::Log& log) {
+  PreparedRun prepared;
+  world.agree([&] {
+    open_datasets(config, prepared);
+    prepared.checkpoint = prepare_output(config, world.rank() == 0, log);
+  });
+  prepared.checkpoint = share_path(prepared.checkpoint, world);
+  world.agree([&] { prepared.platform = open_platform(config.runtime, world, log); });
+  return prepared;
+}
+
+state::RunState begin_run(const PreparedRun& prepared, const config::RunConfig& config, const engine::MemoryPlan& plan,
+                          const std::string& backbone, const core::Log& log) {
+  const Platform& platform = prepared.platform;
+  log.info("memory by the plan:\n{}", to_table(plan));
+  state::RunState run;
+  platform.mesh.world.agree([&] {
+    require_memory(plan, platform);
+    run = start_state(config, {prepared.train_set->size(), prepared.num_classes(), platform.world()});
+    run.backbone = backbone;
+    if (prepared.checkpoint) {
+      run = resumed_state(*prepared.checkpoint, run, log);
+    }
+    if (platform.is_first()) {
+      write_args(config, platform);
+    }
+  });
+  return run;
+}
+
+}  // namespace tessera::train
