@@ -53,7 +53,8 @@ const std::vector<FixedKey>& fixed_keys() {
       {"optimizer.params.bias_correction", "", "true", "moments are corrected for their bias, always"},
       {"optimizer.params.amsgrad", "", "false", "AdamW without AMSGrad is what there is"},
       {"scheduler", "", "",
-       "the schedule comes from the flags --warmup_epochs, --min_lr, --epochs and --blr or --lr; remove the section"},
+       "the schedule comes from the flags --warmup_epochs or --warmup_steps, --min_lr, --epochs and --blr or --lr; "
+       "remove the section"},
       {"activation_checkpointing", "", "", "--gradient_checkpointing recomputes activations; remove the section"},
       {"prescale_gradients", "", "false", kSums},
       {"gradient_predivide_factor", "", "1|1.0", kSums},

@@ -37,6 +37,9 @@ Settings model_settings(ModelConfig& model) {
       {"random_init", "", kForTraining, &model.random_init, "start from random weights (what happens without either)"},
       {"gradient_checkpointing", "", kForFinetuning, &model.gradient_checkpointing,
        "recompute activations in the backward pass instead of keeping them"},
+      {"freeze_blocks", "N", kForFinetuning, &model.freeze_blocks,
+       "do not train the patch embedding and the first N blocks: no gradients, optimizer state and activations of them",
+       Range::kNonNegative},
   };
 }
 
@@ -116,6 +119,8 @@ Settings optimizer_settings(OptimizerConfig& optimizer) {
        Range::kNonNegative},
       {"warmup_epochs", "N", kForTraining, &optimizer.warmup_epochs,
        "epochs of linear warm-up, fractions allowed; shorter than --epochs", Range::kNonNegative},
+      {"warmup_steps", "N", kForTraining, &optimizer.warmup_steps,
+       "optimizer steps of linear warm-up, in place of --warmup_epochs", Range::kNonNegative},
       {"weight_decay", "RATE", kForTraining, &optimizer.weight_decay,
        "decay of matrices (norms and biases do not decay): decoupled in AdamW, part of the gradient in SGD and LARS",
        Range::kNonNegative, "optimizer.params.weight_decay"},

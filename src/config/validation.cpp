@@ -64,7 +64,10 @@ void check_schedule(const Checked& checked) {
   if (optimizer.clip_grad == 0.0) {
     optimizer.clip_grad.reset();
   }
-  if (optimizer.epochs > 0 && optimizer.warmup_epochs >= static_cast<double>(optimizer.epochs)) {
+  if (checked.given("warmup_steps") && checked.given("warmup_epochs")) {
+    checked.problems.add("--warmup_steps and --warmup_epochs both say how long the warm-up is: give one");
+  } else if (!optimizer.warmup_steps && optimizer.epochs > 0 &&
+             optimizer.warmup_epochs >= static_cast<double>(optimizer.epochs)) {
     checked.problems.add("--warmup_epochs {} must be shorter than --epochs {}{}", optimizer.warmup_epochs,
                          optimizer.epochs,
                          checked.given("warmup_epochs") ? "" : "; the default warm-up is too long for this run");
@@ -182,9 +185,10 @@ void check_probe(const Checked& checked) {
     }
     return;
   }
-  if (is_planned && (run.model.gradient_checkpointing || checked.given("layer_decay"))) {
-    checked.problems.add("--{} has no effect on a linear probe, which has one layer and nothing to compute again",
-                         run.model.gradient_checkpointing ? "gradient_checkpointing" : "layer_decay");
+  for (const std::string_view name : {"gradient_checkpointing", "layer_decay", "freeze_blocks"}) {
+    if (is_planned && checked.given(name)) {
+      checked.problems.add("--{} has no effect on a linear probe, which trains one layer on a frozen backbone", name);
+    }
   }
   if (run.probe.cache_features && !run.data.no_augment) {
     checked.problems.add(
@@ -220,6 +224,15 @@ void check_paths(const Checked& checked) {
     if (!path.empty() && !exists(path)) {
       checked.problems.add("--{} {}: there is no such file or directory", flag, path);
     }
+  }
+}
+
+// Once the model's shape is known.
+void check_frozen(const Checked& checked) {
+  const ModelConfig& model = checked.command.run.model;
+  const std::int64_t num_blocks = model.shape.num_hidden_layers;
+  if (num_blocks > 0 && model.freeze_blocks > num_blocks) {
+    checked.problems.add("--freeze_blocks {}: the model has {} blocks", model.freeze_blocks, num_blocks);
   }
 }
 
@@ -302,6 +315,7 @@ void check_settings(Checked checked) {
     checked.problems.add("a plan does not look into the image folders: give --nb_classes");
   }
   check_augment(checked);
+  check_frozen(checked);
   check_schedule(checked);
   check_optimizer(checked);
   check_zero(checked);

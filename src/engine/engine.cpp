@@ -5,6 +5,7 @@
 #include "engine/initialise.hpp"
 #include "engine/parameter_buckets.hpp"
 #include "engine/sharded_optimizer.hpp"
+#include "engine/whole_weights.hpp"
 #include "tessera/core/error.hpp"
 
 #include <ATen/ops/cat.h>
@@ -16,17 +17,57 @@
 #include <utility>
 
 namespace tessera::engine {
+namespace {
+
+// The frozen units and the trained ones behind them, by their place in the whole table.
+class AllWeights final : public model::Weights {
+ public:
+  AllWeights(model::Weights* frozen, model::Weights& trained, int num_frozen)
+      : frozen_(frozen), trained_(trained), num_frozen_(num_frozen) {}
+
+  at::Tensor weight(int unit) override {
+    return unit < num_frozen_ ? frozen_->weight(unit) : trained_.weight(unit - num_frozen_);
+  }
+
+ private:
+  model::Weights* frozen_;
+  model::Weights& trained_;
+  int num_frozen_;
+};
+
+class TrainedGradients final : public model::Gradients {
+ public:
+  TrainedGradients(model::Gradients& gradients, int num_frozen) : gradients_(gradients), num_frozen_(num_frozen) {}
+
+  kernels::GradientTarget target(int unit) override { return gradients_.target(place(unit)); }
+  void ready(int unit) override { gradients_.ready(place(unit)); }
+
+ private:
+  [[nodiscard]] int place(int unit) const {
+    core::require(unit >= num_frozen_, "engine", "unit {} is frozen and has no gradient", unit);
+    return unit - num_frozen_;
+  }
+
+  model::Gradients& gradients_;
+  int num_frozen_;
+};
+
+}  // namespace
 
 class Engine::Impl {
  public:
   Impl(const EngineParts& parts, const EngineOptions& options)
       : group(parts.group),
-        context{parts.table, make_shard_layout(parts.table, parts.collectives.size(), options.bucket_elements),
+        tables(model::split_table(parts.table, parts.num_frozen_units)),
+        context{tables.rest, make_shard_layout(tables.rest, parts.collectives.size(), options.bucket_elements),
                 parts.collectives, parts.ops, options},
         parameters(context),
         gradients(make_gradient_buckets(context)),
         optimizer(context, parameters),
-        buffers(parts.buffers) {}
+        frozen(parts.num_frozen_units > 0 ? std::make_unique<WholeWeights>(parts, tables.before, options) : nullptr),
+        buffers(parts.buffers),
+        all_weights(frozen.get(), parameters, parts.num_frozen_units),
+        trained_gradients(*gradients, parts.num_frozen_units) {}
 
   // Buckets in the order in which the next forward pass needs them.
   template <class Function>
@@ -53,11 +94,15 @@ class Engine::Impl {
   [[nodiscard]] state::StateDescription describe(const std::vector<int>& ranks, bool has_buffers) const;
 
   const topology::Group group;
-  const Context context;
+  const model::SplitTable tables;  // frozen, trained
+  const Context context;           // of what is trained
   ParameterBuckets parameters;
   std::unique_ptr<GradientBuckets> gradients;
   ShardedOptimizer optimizer;
+  const std::unique_ptr<WholeWeights> frozen;  // null where nothing is
   const std::vector<NamedBuffer> buffers;
+  AllWeights all_weights;
+  TrainedGradients trained_gradients;
   std::int64_t num_updates = 0;
   std::int64_t skipped_in_a_row = 0;
 };
@@ -138,6 +183,9 @@ state::StateDescription Engine::Impl::describe(const std::vector<int>& ranks, bo
       }
     }
   }
+  if (frozen) {
+    frozen->describe(description);
+  }
   for (const NamedBuffer& buffer : buffers) {
     const std::vector<std::int64_t> shape = buffer.values.sizes().vec();
     description.tensors.push_back({buffer.name, state::Component::kWeight, core::DType::kFloat32, shape});
@@ -156,6 +204,9 @@ Engine::~Engine() = default;
 
 void Engine::initialise(const FillPiece& fill) {
   Impl& impl = *impl_;
+  if (impl.frozen) {
+    impl.frozen->load(fill);
+  }
   for (int bucket = 0; bucket < impl.context.num_buckets(); ++bucket) {
     for (const int rank : ranks_held(impl.context)) {
       for (OwnedRange& range : impl.optimizer.ranges(bucket, rank)) {
@@ -170,8 +221,8 @@ void Engine::initialise(const FillPiece& fill) {
   impl.gather_all();
 }
 
-model::Weights& Engine::weights() { return impl_->parameters; }
-model::Gradients& Engine::gradients() { return *impl_->gradients; }
+model::Weights& Engine::weights() { return impl_->all_weights; }
+model::Gradients& Engine::gradients() { return impl_->trained_gradients; }
 std::int64_t Engine::num_updates() const { return impl_->num_updates; }
 
 void Engine::begin_micro_step(std::int64_t index) {
@@ -209,6 +260,9 @@ state::StateDescription Engine::state_to_restore() const { return impl_->describ
 
 void Engine::finish_restore(std::int64_t num_updates) {
   impl_->num_updates = num_updates;
+  if (impl_->frozen) {
+    impl_->frozen->gather();
+  }
   impl_->gather_all();
 }
 

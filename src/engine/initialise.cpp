@@ -1,49 +1,18 @@
 #include "engine/initialise.hpp"
 
 #include "engine/gradient_buckets.hpp"
-#include "engine/parameter_buckets.hpp"
+#include "engine/whole_weights.hpp"
 #include "tessera/core/philox.hpp"
 
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <numeric>
-#include <utility>
 
 namespace tessera::engine {
 namespace {
 
 constexpr std::int64_t kPieceElements = std::int64_t{1} << 24U;
-
-// Owns what ParameterBuckets refers to.
-class LoadedWeights final : public model::Weights {
- public:
-  LoadedWeights(const EngineParts& parts, const EngineOptions& options)
-      : context_{parts.table, make_shard_layout(parts.table, parts.collectives.size(), options.bucket_elements),
-                 parts.collectives, parts.ops, options},
-        parameters_(context_) {}
-
-  void load(const FillPiece& fill) {
-    for (int bucket = 0; bucket < context_.num_buckets(); ++bucket) {
-      const at::Tensor shard = context_.shard(parameters_.whole(bucket), bucket);
-      for (const ParamRange& range : context_.layout.ranges(context_.table, bucket, context_.collectives.rank())) {
-        fill_pieces(context_, fill, range, [&](std::int64_t offset, const at::Tensor& piece) {
-          shard.narrow(0, range.offset + offset, piece.numel()).copy_(piece);
-        });
-      }
-      parameters_.gather(bucket);
-    }
-    for (int unit = 0; std::cmp_less(unit, context_.table.units.size()); ++unit) {
-      parameters_.weight(static_cast<int>(context_.table.units.size()) - 1 - unit);
-    }
-  }
-
-  at::Tensor weight(int unit) override { return parameters_.weight(unit); }
-
- private:
-  const Context context_;
-  ParameterBuckets parameters_;
-};
 
 }  // namespace
 
@@ -87,7 +56,7 @@ FillPiece random_init(const kernels::Ops& ops, std::uint64_t seed) {
 
 std::unique_ptr<model::Weights> load_weights(const EngineParts& parts, const EngineOptions& options,
                                              const FillPiece& fill) {
-  auto loaded = std::make_unique<LoadedWeights>(parts, options);
+  auto loaded = std::make_unique<WholeWeights>(parts, parts.table, options);
   loaded->load(fill);
   return loaded;
 }

@@ -78,6 +78,29 @@ void add_surroundings(MemoryPlan& plan, const model::Geometry& geometry, std::in
   }
 }
 
+using model::ActivationBytes;
+
+// Of what is trained. Blocks that are frozen are computed before anything is kept.
+ActivationBytes activations_of(const PlannedRun& run) {
+  const std::int64_t element = bytes_of(run.options.compute);
+  const auto predict = [&](std::int64_t num_blocks) {
+    config::ModelShape shape = run.shape;
+    shape.num_hidden_layers = num_blocks;
+    return model::predict_activation_bytes(shape, run.geometry, run.batch_size, element, run.recompute);
+  };
+  if (run.frozen_blocks == 0) {
+    return predict(run.shape.num_hidden_layers);
+  }
+  ActivationBytes bytes;
+  if (run.frozen_blocks < run.shape.num_hidden_layers) {
+    bytes = predict(run.shape.num_hidden_layers - run.frozen_blocks);
+    bytes.kept -= run.batch_size * run.geometry.num_tokens() * run.geometry.patch_elements() * element;
+  }
+  const std::int64_t forward = model::predict_forward_bytes(run.shape, run.geometry, run.batch_size, element);
+  bytes.transient = std::max(bytes.transient, forward - bytes.kept);
+  return bytes;
+}
+
 std::int64_t sum_of(const std::vector<MemoryItem>& items) {
   std::int64_t sum = 0;
   for (const MemoryItem& item : items) {
@@ -93,20 +116,30 @@ std::int64_t MemoryPlan::host_total() const { return sum_of(host_items); }
 
 MemoryPlan plan_memory(const PlannedRun& run) {
   const EngineOptions& options = run.options;
-  const ShardLayout layout =
-      make_shard_layout(model::build_param_table(run.shape, run.geometry), run.world, options.bucket_elements);
+  const auto layout_of = [&](const model::ParamTable& table) {
+    return make_shard_layout(table, run.world, options.bucket_elements);
+  };
+  const model::SplitTable tables =
+      model::split_table(model::build_param_table(run.shape, run.geometry), model::num_frozen_units(run.frozen_blocks));
+  const ShardLayout trained = layout_of(tables.rest);
   const std::int64_t element = bytes_of(options.compute);
-  const auto activations =
-      model::predict_activation_bytes(run.shape, run.geometry, run.batch_size, element, run.recompute);
+  const std::int64_t frozen = tables.before.units.empty() ? 0 : layout_of(tables.before).num_elements() * element;
+  const ActivationBytes activations = activations_of(run);
 
   MemoryPlan plan;
-  plan.items = engine_items(options, layout);
+  if (frozen > 0) {
+    plan.items.push_back({"frozen weights", frozen, "whole, on every rank"});
+  }
+  for (MemoryItem& item : engine_items(options, trained)) {
+    plan.items.push_back(std::move(item));
+  }
   plan.items.push_back(
       {"activations", activations.kept, run.recompute ? "each block's input, kept for backward" : "kept for backward"});
   plan.items.push_back({"working memory", activations.transient, "of the block that is being computed"});
   add_surroundings(plan, run.geometry, run.batch_size, element, options.device);
   if (run.snapshots) {
-    plan.host_items = snapshot_items(options, layout);
+    plan.host_items = snapshot_items(options, trained);
+    plan.host_items.front().bytes += frozen / run.world;
   }
   return plan;
 }

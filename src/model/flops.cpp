@@ -1,8 +1,25 @@
 #include "tessera/model/flops.hpp"
 
-namespace tessera::model {
+#include <algorithm>
+#include <cstdint>
 
-double forward_flops_per_image(const config::ModelShape& shape, const Geometry& geometry) {
+namespace tessera::model {
+namespace {
+
+struct ForwardFlops {
+  double patches = 0;
+  double block = 0;
+  double last_block = 0;
+  double head = 0;
+
+  // Patch embedding and the first blocks.
+  [[nodiscard]] double of_beginning(std::int64_t num_blocks, std::int64_t of_blocks) const {
+    const auto whole = static_cast<double>(std::min(num_blocks, of_blocks - 1));
+    return patches + whole * block + (num_blocks == of_blocks ? last_block : 0);
+  }
+};
+
+ForwardFlops forward_flops(const config::ModelShape& shape, const Geometry& geometry) {
   const auto tokens = static_cast<double>(geometry.num_tokens());
   const auto hidden = static_cast<double>(shape.hidden_size);
   const auto query = static_cast<double>(shape.query_size());
@@ -11,11 +28,25 @@ double forward_flops_per_image(const config::ModelShape& shape, const Geometry& 
   // Of the last block the last token alone is wanted: there, keys and values are all that the others are needed for.
   const double keys = 2 * tokens * hidden * 2 * key;
   const double one_token = 2 * (2 * hidden * query + 3 * hidden * intermediate);
-  const double block = keys + tokens * one_token + 2 * tokens * tokens * query;
-  const double last_block = keys + one_token + 4 * tokens * query;
-  const double patches = 2 * tokens * static_cast<double>(geometry.patch_elements()) * hidden;
-  const double head = 2 * hidden * static_cast<double>(geometry.num_classes);
-  return static_cast<double>(shape.num_hidden_layers - 1) * block + last_block + patches + head;
+  ForwardFlops flops;
+  flops.block = keys + tokens * one_token + 2 * tokens * tokens * query;
+  flops.last_block = keys + one_token + 4 * tokens * query;
+  flops.patches = 2 * tokens * static_cast<double>(geometry.patch_elements()) * hidden;
+  flops.head = 2 * hidden * static_cast<double>(geometry.num_classes);
+  return flops;
+}
+
+}  // namespace
+
+double forward_flops_per_image(const config::ModelShape& shape, const Geometry& geometry) {
+  const ForwardFlops flops = forward_flops(shape, geometry);
+  return flops.of_beginning(shape.num_hidden_layers, shape.num_hidden_layers) + flops.head;
+}
+
+double training_flops_per_image(const config::ModelShape& shape, const Geometry& geometry, std::int64_t frozen_blocks) {
+  const double frozen =
+      frozen_blocks == 0 ? 0 : forward_flops(shape, geometry).of_beginning(frozen_blocks, shape.num_hidden_layers);
+  return 3 * forward_flops_per_image(shape, geometry) - 2 * frozen;
 }
 
 }  // namespace tessera::model

@@ -27,10 +27,8 @@ ParamTable build_probe_table(std::int64_t num_features, std::int64_t num_classes
 }
 
 ParamTable backbone_part(const ParamTable& table) {
-  ParamTable part = table;
-  std::erase_if(part.params, [](const Param& param) { return param.name.starts_with("classifier."); });
-  part.units.resize(static_cast<std::size_t>(part.params.back().unit) + 1);
-  return part;
+  const auto head = std::ranges::find(table.params, "classifier.weight", &Param::name);
+  return split_table(table, head->unit).before;
 }
 
 at::Tensor LinearProbe::forward(const at::Tensor& inputs, Weights& weights, Activations* keep) const {

@@ -114,6 +114,25 @@ ParamTable build_param_table(const config::ModelShape& shape, const Geometry& ge
   return builder.take();
 }
 
+SplitTable split_table(const ParamTable& table, int unit) {
+  const auto first_unit = table.units.begin() + unit;
+  const int first = first_unit == table.units.end() ? static_cast<int>(table.params.size()) : first_unit->first_param;
+  SplitTable split;
+  split.before = {{table.params.begin(), table.params.begin() + first}, {table.units.begin(), first_unit}};
+  split.rest = {{table.params.begin() + first, table.params.end()}, {first_unit, table.units.end()}};
+  for (Param& param : split.rest.params) {
+    param.unit -= unit;
+  }
+  for (Unit& moved : split.rest.units) {
+    moved.first_param -= first;
+  }
+  return split;
+}
+
+int num_frozen_units(std::int64_t frozen_blocks) {
+  return frozen_blocks == 0 ? 0 : kPatchUnits + kUnitsPerBlock * static_cast<int>(frozen_blocks);
+}
+
 BlockUnits block_units(std::int64_t block) {
   const int first = kPatchUnits + kUnitsPerBlock * static_cast<int>(block);
   return {first, first + 1, first + 2, first + 3, first + 4, first + 5, first + 6, first + 7};

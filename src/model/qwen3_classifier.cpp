@@ -53,14 +53,14 @@ at::Tensor Qwen3Classifier::run_blocks(const at::Tensor& images_B3SS, Weights& w
   const at::Tensor patches_NP = to_patches(images_B3SS, geometry_.patch_size);
   at::Tensor hidden_ND = at::addmm(weights.weight(kPatchBiasUnit), patches_NP, weights.weight(kPatchWeightUnit).t());
   if (keep != nullptr) {
-    keep->patches_NP = patches_NP;
+    keep->patches_NP = options_.frozen_blocks == 0 ? patches_NP : at::Tensor();
     keep->blocks.assign(static_cast<std::size_t>(shape_.num_hidden_layers), {});
   }
   for (std::int64_t index = 0; index < shape_.num_hidden_layers; ++index) {
     const Block block = make_block(index);
     BlockActivations made = block.activations(hidden_ND, batch, weights);
     hidden_ND = block.output(made, weights);
-    if (keep != nullptr) {
+    if (keep != nullptr && index >= options_.frozen_blocks) {
       BlockActivations& kept = keep->blocks[static_cast<std::size_t>(index)];
       if (options_.recompute) {
         kept.input_ND = std::move(made.input_ND);
@@ -102,7 +102,7 @@ void Qwen3Classifier::backward(const at::Tensor& dlogits_BC, Activations& activa
                                Gradients& gradients) const {
   const std::int64_t batch = dlogits_BC.size(0);
   at::Tensor dhidden_ND = classify_backward(dlogits_BC, activations, weights, gradients);
-  for (std::int64_t index = shape_.num_hidden_layers - 1; index >= 0; --index) {
+  for (std::int64_t index = shape_.num_hidden_layers - 1; index >= options_.frozen_blocks; --index) {
     const Block block = make_block(index);
     BlockActivations& kept = activations.blocks[static_cast<std::size_t>(index)];
     if (options_.recompute) {
@@ -111,8 +111,10 @@ void Qwen3Classifier::backward(const at::Tensor& dlogits_BC, Activations& activa
     dhidden_ND = block.backward(dhidden_ND, batch, kept, weights, gradients);
     kept = {};
   }
-  store_gradient(dhidden_ND.sum(0, false, at::kFloat), kPatchBiasUnit, gradients);
-  linear_weight_gradient(ops_, dhidden_ND, activations.patches_NP, kPatchWeightUnit, gradients);
+  if (options_.frozen_blocks == 0) {
+    store_gradient(dhidden_ND.sum(0, false, at::kFloat), kPatchBiasUnit, gradients);
+    linear_weight_gradient(ops_, dhidden_ND, activations.patches_NP, kPatchWeightUnit, gradients);
+  }
   activations = {};
 }
 

@@ -45,10 +45,14 @@ void finetune(const config::RunConfig& config, const topology::Group& world, con
       engine::plan_memory(planned_run(config, geometry.num_classes, platform.world(), options));
   const state::RunState run = begin_run(prepared, config, plan, "", log);
 
-  const model::Qwen3Classifier model(config.model.shape, geometry, *platform.ops,
-                                     {platform.device, platform.compute, config.model.gradient_checkpointing});
-  engine::Engine engine({model.params(), *platform.collectives, platform.mesh.world, *platform.ops}, options);
+  const model::Qwen3Classifier model(
+      config.model.shape, geometry, *platform.ops,
+      {platform.device, platform.compute, config.model.gradient_checkpointing, config.model.freeze_blocks});
+  const int num_frozen_units = model::num_frozen_units(config.model.freeze_blocks);
+  engine::Engine engine({model.params(), *platform.collectives, platform.mesh.world, *platform.ops, num_frozen_units},
+                        options);
   const std::int64_t num_parameters = model.params().num_elements();
+  const std::int64_t num_trained = model::split_table(model.params(), num_frozen_units).rest.num_elements();
   const data::LoaderSpec loader = loader_spec(config, platform);
   const TrainerParts parts{config,
                            platform,
@@ -59,10 +63,12 @@ void finetune(const config::RunConfig& config, const topology::Group& world, con
                            *prepared.test_set,
                            loader,
                            loader,
-                           {num_parameters, num_parameters, geometry.num_tokens(),
-                            3 * model::forward_flops_per_image(config.model.shape, geometry)}};
-  log.info("{} parameters, {} tokens an image, effective batch {}, peak learning rate {:.3g}",
-           core::format_count(num_parameters), geometry.num_tokens(), run.effective_batch, run.peak_lr);
+                           {num_parameters, num_trained, geometry.num_tokens(),
+                            model::training_flops_per_image(config.model.shape, geometry, config.model.freeze_blocks)}};
+  log.info("{} parameters{}, {} tokens an image, effective batch {}, peak learning rate {:.3g}",
+           core::format_count(num_parameters),
+           num_trained < num_parameters ? fmt::format(", {} of them trained", core::format_count(num_trained)) : "",
+           geometry.num_tokens(), run.effective_batch, run.peak_lr);
   give_values(parts, prepared.checkpoint, run.optimizer_step);
   if (config.eval_only) {
     evaluate_once(parts);

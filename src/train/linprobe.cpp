@@ -87,7 +87,7 @@ void linprobe(const config::Command& command, const topology::Group& world, cons
     norm.emplace(make_feature_norm(config.model.shape.hidden_size, platform));
   }
   const model::LinearProbe probe(backbone.parts(), num_classes, norm ? &*norm : nullptr);
-  engine::Engine engine({probe.params(), *platform.collectives, platform.mesh.world, *platform.ops,
+  engine::Engine engine({probe.params(), *platform.collectives, platform.mesh.world, *platform.ops, 0,
                          norm ? buffers_of(*norm) : std::vector<engine::NamedBuffer>()},
                         head_options(config, platform.device));
   const std::int64_t num_trained = probe.params().num_elements();

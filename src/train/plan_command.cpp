@@ -39,9 +39,14 @@ Planned plan_finetuning(const config::RunConfig& config, int world, c10::Device 
   engine::PlannedRun run =
       planned_run(config, planned_classes(config.data), world, engine_options(config, device, compute));
   run.snapshots = config.output.async_save;  // also of a run whose --output_dir is not chosen yet
-  const std::int64_t num_parameters = model::build_param_table(run.shape, run.geometry).num_elements();
-  return {engine::plan_memory(run), num_parameters, 3 * model::forward_flops_per_image(run.shape, run.geometry),
-          checkpoint_bytes(num_parameters, run.options)};
+  const model::SplitTable tables =
+      model::split_table(model::build_param_table(run.shape, run.geometry), model::num_frozen_units(run.frozen_blocks));
+  const std::int64_t num_frozen = tables.before.num_elements();
+  const std::int64_t num_trained = tables.rest.num_elements();
+  return {
+      engine::plan_memory(run), num_frozen + num_trained,
+      model::training_flops_per_image(run.shape, run.geometry, run.frozen_blocks),
+      num_frozen * static_cast<std::int64_t>(c10::elementSize(compute)) + checkpoint_bytes(num_trained, run.options)};
 }
 
 // Training and test images of the data sets whose size their name tells.

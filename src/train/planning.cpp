@@ -22,7 +22,8 @@ engine::PlannedRun planned_run(const config::RunConfig& config, std::int64_t num
           config.model.gradient_checkpointing,
           world,
           options,
-          takes_snapshots(config)};
+          takes_snapshots(config),
+          config.model.freeze_blocks};
 }
 
 engine::EngineOptions head_options(const config::RunConfig& config, c10::Device device) {

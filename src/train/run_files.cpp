@@ -9,6 +9,8 @@
 #include "train/versions.hpp"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
+
 #include <cstdio>
 #include <filesystem>
 

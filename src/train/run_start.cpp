@@ -30,7 +30,11 @@ state::RunState start_state(const config::RunConfig& config, const RunFacts& fac
   run.dataset_size = facts.dataset_size;
   run.steps_per_epoch = steps_per_epoch;
   run.total_steps = steps_per_epoch * config.optimizer.epochs;
-  run.warmup_steps = std::llround(config.optimizer.warmup_epochs * static_cast<double>(steps_per_epoch));
+  run.warmup_steps = config.optimizer.warmup_steps.value_or(
+      std::llround(config.optimizer.warmup_epochs * static_cast<double>(steps_per_epoch)));
+  core::require<core::UserError>(run.warmup_steps < run.total_steps, "train",
+                                 "--warmup_steps {} must be shorter than the run of {} steps", run.warmup_steps,
+                                 run.total_steps);
   run.peak_lr = config.peak_lr(facts.world);
   run.min_lr = config.optimizer.min_lr;
   run.optimizer = config::name_of(config.optimizer.opt);
@@ -40,6 +44,7 @@ state::RunState start_state(const config::RunConfig& config, const RunFacts& fac
   run.dataset = config::name_of(config.data.dataset);
   run.input_size = config.data.input_size;
   run.patch_size = config.data.patch_size;
+  run.freeze_blocks = config.model.freeze_blocks;
   run.model_config_json = config::to_hugging_face_json(config.model.shape);
   return run;
 }
@@ -56,6 +61,7 @@ state::RunState resumed_state(const std::string& checkpoint, const state::RunSta
   compare(fatal, "--input_size", run.input_size, fresh.input_size);
   compare(fatal, "--patch_size", run.patch_size, fresh.patch_size);
   compare(fatal, "--opt", run.optimizer, fresh.optimizer);
+  compare(fatal, "--freeze_blocks", run.freeze_blocks, fresh.freeze_blocks);
   compare(fatal, "images per step (--batch_size x --accum_iter x ranks)", run.effective_batch, fresh.effective_batch);
   core::require<core::UserError>(fatal.empty(), "train", "{} cannot be gone on with:{}\n  give what it was begun with",
                                  checkpoint, fatal);

@@ -7,6 +7,7 @@
 #include "tessera/engine/engine.hpp"
 #include "tessera/engine/train_step.hpp"
 #include "tessera/model/flops.hpp"
+#include "tessera/model/qwen3_classifier.hpp"
 #include "tessera/topology/session.hpp"
 #include "train/meters.hpp"
 #include "train/part_clock.hpp"

@@ -2,6 +2,7 @@
 // decay by kind of parameter, as real updates show them.
 #include "support/engine_trial.hpp"
 #include "support/local_parameters.hpp"
+#include "support/mpi_world.hpp"
 #include "support/small_model.hpp"
 #include "tessera/kernels/ops.hpp"
 #include "tessera/model/qwen3_classifier.hpp"
@@ -9,6 +10,7 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -59,6 +61,7 @@ class DenseOptimizer {
 Outcome train_densely(const Trial& trial) {
   const kernels::Ops& ops = kernels::ops_for(c10::DeviceType::CPU);
   const model::Qwen3Classifier model(test::small_shape(), test::kSmallGeometry, ops, {});
+  const int num_frozen = model::num_frozen_units(trial.frozen_blocks);
   test::LocalParameters parameters(model.params(), c10::kCPU, at::kFloat);
   const FillPiece fill = random_init(ops, 3);
   std::vector<DenseOptimizer> optimizers;
@@ -80,7 +83,9 @@ Outcome train_densely(const Trial& trial) {
     model.backward(entropy.dlogits_BC, activations, parameters, parameters);
     double squares = 0;
     for (const model::Param& param : model.params().params) {
-      squares += parameters.gradient(param.name).to(at::kDouble).square().sum().item<double>();
+      if (param.unit >= num_frozen) {
+        squares += parameters.gradient(param.name).to(at::kDouble).square().sum().item<double>();
+      }
     }
     StepStats stats;
     stats.loss = entropy.loss_B.to(at::kDouble).mean().item<double>();
@@ -90,15 +95,22 @@ Outcome train_densely(const Trial& trial) {
     const double bound = trial.options.clip_norm;
     const double clip = bound > 0 ? std::min(1.0, bound / (stats.grad_norm + 1e-6)) : 1.0;
     for (std::size_t i = 0; i < masters.size(); ++i) {
-      const std::string& name = model.params().params[i].name;
-      optimizers[i].step(masters[i], clip * parameters.gradient(name).to(at::kDouble), trial.lr);
-      parameters.param(name).copy_(masters[i]);
+      const model::Param& param = model.params().params[i];
+      if (param.unit >= num_frozen) {
+        optimizers[i].step(masters[i], clip * parameters.gradient(param.name).to(at::kDouble), trial.lr);
+        parameters.param(param.name).copy_(masters[i]);
+      }
     }
   }
   for (int unit = 0; unit < static_cast<int>(model.params().units.size()); ++unit) {
     outcome.params.push_back(parameters.weight(unit).clone());
   }
   return outcome;
+}
+
+Trial without_step(Trial trial) {
+  trial.lr = 0;
+  return trial;
 }
 
 struct Kind {
@@ -128,6 +140,56 @@ TEST_P(EngineTest, EveryOptimizerIsItselfWhenSharded) {
   }
 }
 
+// The model without the engine computes every gradient, and leaves what is frozen alone.
+TEST_P(EngineTest, FrozenBlocksStayAndTheOthersTrainAsTheyWould) {
+  for (const std::int64_t frozen : {1, 3}) {
+    Trial variant = trial(2);
+    variant.frozen_blocks = frozen;
+    variant.options.optimizer.layer_decay = 1;
+    variant.options.clip_norm = 0.5;
+    const Outcome dense = train_densely(variant);
+    const std::string what = std::to_string(frozen) + " frozen";
+    const Outcome partitioned = run(variant);
+    expect_close(partitioned, dense, kEps32, what);
+    for (const int stage : {0, 1}) {
+      variant.options.zero_stage = stage;
+      expect_same_bits(run(variant), partitioned, what + ", stage " + std::to_string(stage));
+    }
+    variant.recompute = true;
+    expect_same_bits(run(variant), partitioned, what + ", recomputed");
+    const Outcome start = run(without_step(variant));
+    EXPECT_TRUE(
+        at::equal(values_of(partitioned, "patch_embed.proj.weight"), values_of(start, "patch_embed.proj.weight")));
+    const auto moved = [&](const std::string& name) {
+      return !at::equal(values_of(partitioned, name), values_of(start, name));
+    };
+    EXPECT_FALSE(moved("qwen.layers." + std::to_string(frozen - 1) + ".mlp.down_proj.weight"));
+    EXPECT_TRUE(moved(frozen == 3 ? "qwen.norm.weight" : "qwen.layers.1.input_layernorm.weight"));
+  }
+}
+
+// A frozen parameter is saved as a weight alone, and once over the ranks.
+TEST_P(EngineTest, FrozenParametersAreSavedWithoutOptimizerState) {
+  const kernels::Ops& ops = kernels::ops_for(trial(2).options.device.type());
+  const model::ParamTable table = model::build_param_table(test::small_shape(), test::kSmallGeometry);
+  const int num_frozen = model::num_frozen_units(2);
+  for (const int stage : {0, 2}) {
+    const Engine engine({table, *collectives_, test::world(), ops, num_frozen}, trial(stage).options);
+    const state::StateDescription saved = engine.state_to_save();
+    std::int64_t expected = 0;
+    for (const model::Param& param : table.params) {
+      expected += param.unit < num_frozen ? 1 : 3;
+    }
+    EXPECT_EQ(static_cast<std::int64_t>(saved.tensors.size()), expected);
+    std::vector<std::int64_t> covered{0};
+    for (const state::StateView& view : saved.mine) {
+      covered[0] += view.component == state::Component::kWeight ? view.num_elements() : 0;
+    }
+    test::world().sum(std::span<std::int64_t>(covered));
+    EXPECT_EQ(covered[0], table.num_elements());
+  }
+}
+
 // BEiT's rule, as MAE's util/lr_decay.py has it: by names alone.
 int depth_by_name(const std::string& name, int num_blocks) {
   if (name.starts_with("patch_embed.")) {
@@ -142,11 +204,6 @@ Trial one_step(Trial trial) {
   trial.options.optimizer = {.kind = OptimizerKind::kSgd, .momentum = 0, .weight_decay = 0};
   trial.num_steps = 1;
   trial.lr = 0.1;
-  return trial;
-}
-
-Trial without_step(Trial trial) {
-  trial.lr = 0;
   return trial;
 }
 

@@ -102,6 +102,24 @@ TEST_F(ResumeTest, TheMomentumGoesOnBitForBit) {
   EXPECT_EQ(consolidated("whole"), consolidated("parts"));
 }
 
+TEST_F(ResumeTest, FrozenBlocksGoOnToo) {
+  const std::string flags = "--zero_stage 2 --freeze_blocks 1 ";
+  ASSERT_EQ(run(2, "whole", flags).status, 0);
+  ASSERT_EQ(run(2, "parts", flags + "--max_steps 7").status, 0);
+  const CommandResult other = run(2, "parts", "--zero_stage 2 --resume auto");
+  EXPECT_EQ(other.status, 2);
+  EXPECT_NE(other.output.find("--freeze_blocks: 1 in the checkpoint, 0 now"), std::string::npos) << other.output;
+  ASSERT_EQ(run(1, "parts", flags + "--resume auto --max_steps 9").status, 0);
+  ASSERT_EQ(run(2, "parts", flags + "--resume auto").status, 0);
+  EXPECT_EQ(column(out("whole") + "/log.txt", "n_parameters"), column(out("parts") + "/log.txt", "n_parameters"));
+  const long trained = std::stol(column(out("whole") + "/log.txt", "n_trainable_parameters").at(0));
+  EXPECT_LT(trained, std::stol(column(out("whole") + "/log.txt", "n_parameters").at(0)));
+  expect_near_columns("parts", "whole", "loss", 15 * 40 * 16 * 1.2e-7);
+  const CommandResult difference =
+      tessera_ckpt("diff " + out("whole") + "/checkpoint-final " + out("parts") + "/checkpoint-final");
+  EXPECT_EQ(difference.output.find("layers.0."), std::string::npos) << "what is frozen is alike: " << difference.output;
+}
+
 TEST_F(ResumeTest, OtherWorldsAndStagesGoOnWithinTheOrderOfSums) {
   ASSERT_EQ(run(1, "whole", "").status, 0);
   CommandResult result = run(2, "parts", "--zero_stage 2 --save_every_steps 4 --max_steps 4");

@@ -24,9 +24,10 @@ namespace {
 
 Outcome train(const Trial& trial, comm::Collectives& collectives, const topology::Group& group) {
   const kernels::Ops& ops = kernels::ops_for(trial.options.device.type());
-  const model::Qwen3Classifier model(test::small_shape(), test::kSmallGeometry, ops,
-                                     {trial.options.device, trial.options.compute, trial.recompute});
-  Engine engine({model.params(), collectives, group, ops}, trial.options);
+  const model::Qwen3Classifier model(
+      test::small_shape(), test::kSmallGeometry, ops,
+      {trial.options.device, trial.options.compute, trial.recompute, trial.frozen_blocks});
+  Engine engine({model.params(), collectives, group, ops, model::num_frozen_units(trial.frozen_blocks)}, trial.options);
   engine.initialise(random_init(ops, 3));
   Outcome outcome;
   const std::int64_t micro_batch = kGlobalBatch / collectives.size() / trial.options.accumulation_steps;

@@ -27,6 +27,7 @@ struct Trial {
   double lr = 1e-2;
   double poison = 0;  ///< added to every image of step 1
   std::int64_t num_steps = kSteps;
+  std::int64_t frozen_blocks = 0;
 };
 
 struct Outcome {

@@ -53,12 +53,15 @@ void write_small_dataset(const std::string& directory, int num_train, int num_te
 }
 
 CommandResult finetune(int ranks, const std::string& data, const std::string& output, const std::string& flags) {
-  return run_ranks(
-      ranks, "finetune --device cpu --dataset fashion-mnist --data_path " + data + " --model_config " + data +
-                 "/model.json --random_init " +
-                 (flags.find("--input_size") == std::string::npos ? "--input_size 28 --patch_size 7 " : "") +
-                 "--num_workers 1 --warmup_epochs 0.5 --blr 0.02 " + (output.empty() ? "" : "--output_dir " + output) +
-                 " " + flags);
+  std::string words = "finetune --device cpu --dataset fashion-mnist --data_path " + data + " --model_config " + data +
+                      "/model.json --random_init --num_workers 1";
+  const auto unless_given = [&](const std::string& flag, const std::string& otherwise) {
+    words += flags.find(flag) == std::string::npos ? " " + otherwise : "";
+  };
+  unless_given("--input_size", "--input_size 28 --patch_size 7");
+  unless_given("--warmup_", "--warmup_epochs 0.5");
+  unless_given("lr ", "--blr 0.02");
+  return run_ranks(ranks, words + (output.empty() ? "" : " --output_dir " + output) + " " + flags);
 }
 
 CommandResult run_ranks(int ranks, const std::string& arguments) {

@@ -11,7 +11,7 @@ namespace tessera::test {
 void write_small_dataset(const std::string& directory, int num_train, int num_test);
 
 /// `mpirun -np ranks tessera finetune` on the data set above with a two-layer model, ended by force after a minute.
-/// `flags` come last, and so may repeat what stands before them only where that is allowed.
+/// Sizes, warm-up and learning rate are as here unless `flags` say them.
 CommandResult finetune(int ranks, const std::string& data, const std::string& output, const std::string& flags);
 
 /// `tessera ARGUMENTS` on so many ranks, ended by force after a minute.

@@ -24,6 +24,7 @@ struct Example {
 const std::map<std::string, Example>& examples() {
   static const std::map<std::string, Example> kExamples{
       {"gradient_checkpointing", {false, "", true}},
+      {"freeze_blocks", {0, "3", 3}},
       {"load_pretrained", {false, "", true}},
       {"random_init", {true, "", true}},
       {"model_config", {"", "tiny", "tiny"}},
@@ -56,6 +57,7 @@ const std::map<std::string, Example>& examples() {
       {"lr", {nullptr, "0.01", 0.01}},
       {"min_lr", {1e-6, "0", 0.0}},
       {"warmup_epochs", {10.0, "0.5", 0.5}},
+      {"warmup_steps", {nullptr, "7", 7}},
       {"opt", {"adamw", "lars", "lars"}},
       {"momentum", {0.9, "0.5", 0.5}},
       {"weight_decay", {0.05, "0", 0.0}},

@@ -69,7 +69,11 @@ TEST_F(Run, SettingsFitEachOther) {
   const auto with = [&](const std::vector<std::string>& more) { return complaint(finetune() + more); };
   EXPECT_CONTAINS(with({"--epochs", "5"}), "--warmup_epochs 10 must be shorter than --epochs 5; the default warm-up");
   EXPECT_EQ(with({"--epochs", "5", "--warmup_epochs", "1"}), "");
+  EXPECT_EQ(with({"--epochs", "5", "--warmup_steps", "3"}), "");
+  EXPECT_CONTAINS(with({"--warmup_steps", "3", "--warmup_epochs", "1"}), "both say how long the warm-up is");
   EXPECT_CONTAINS(with({"--lr", "1e-4", "--blr", "1e-3"}), "--lr and --blr are both given");
+  EXPECT_CONTAINS(with({"--freeze_blocks", "99"}), "--freeze_blocks 99: the model has ");
+  EXPECT_EQ(with({"--freeze_blocks", "1"}), "");
   EXPECT_CONTAINS(with({"--momentum", "0.8"}), "--momentum has no effect with --opt adamw");
   EXPECT_EQ(with({"--momentum", "0.8", "--opt", "sgd"}), "");
   EXPECT_CONTAINS(with({"--opt", "adam"}), "must be adamw, sgd or lars, not 'adam'");

@@ -33,7 +33,8 @@ struct ModelConfig {
   bool load_pretrained = false;
   bool random_init = false;
   bool gradient_checkpointing = false;
-  ModelShape shape;  ///< resolved from the above
+  std::int64_t freeze_blocks = 0;  ///< above 0: the patch embedding and these first blocks are not trained
+  ModelShape shape;                ///< resolved from the above
 };
 
 struct DataConfig {
@@ -64,6 +65,7 @@ struct OptimizerConfig {
   std::optional<double> lr;    ///< overrides blr
   double min_lr = 1e-6;
   double warmup_epochs = 10;
+  std::optional<std::int64_t> warmup_steps;  ///< overrides warmup_epochs
   double weight_decay = 0.05;
   double layer_decay = 1.0;         ///< learning rate of a layer = lr x layer_decay^(layers above it)
   std::optional<double> clip_grad;  ///< bound on the global L2 norm, above 0; none: no clipping

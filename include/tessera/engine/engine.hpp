@@ -43,6 +43,9 @@ struct EngineParts {
   comm::Collectives& collectives;
   const topology::Group& group;
   const kernels::Ops& ops;
+  /// Units before this one are frozen: weights in the compute dtype, whole on every rank, without master, moments and
+  /// gradients.
+  int num_frozen_units = 0;
   std::vector<NamedBuffer> buffers{};
 };
 
@@ -60,7 +63,9 @@ class Engine {
   /// Gives every parameter its first value (each rank makes what it owns, then all gather). Collective over the run.
   void initialise(const FillPiece& fill);
 
+  /// Of every unit of the table.
   [[nodiscard]] model::Weights& weights();
+  /// Of the units that are trained, by their place in the table.
   [[nodiscard]] model::Gradients& gradients();
 
   /// Micro-steps of a step are numbered from 0.

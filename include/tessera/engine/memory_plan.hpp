@@ -33,6 +33,7 @@ struct PlannedRun {
   int world = 1;
   EngineOptions options;
   bool snapshots = false;  ///< checkpoints are written from a copy of the rank's part of the state
+  std::int64_t frozen_blocks = 0;
 };
 
 /// A pure function: needs no device and no MPI.

@@ -10,4 +10,8 @@ namespace tessera::model {
 /// counted, as MFU counts useful work (Chowdhery et al. 2022, appendix B).
 double forward_flops_per_image(const config::ModelShape& shape, const Geometry& geometry);
 
+/// Of a training step: that, and twice as much again for all that is trained, which patch embedding and the first
+/// `frozen_blocks` blocks are not where that is above 0.
+double training_flops_per_image(const config::ModelShape& shape, const Geometry& geometry, std::int64_t frozen_blocks);
+
 }  // namespace tessera::model

@@ -40,6 +40,13 @@ struct ParamTable {
   [[nodiscard]] std::int64_t num_elements() const;
 };
 
+/// The units before `unit`, and those from it on, each numbered from 0.
+struct SplitTable {
+  ParamTable before;
+  ParamTable rest;
+};
+SplitTable split_table(const ParamTable& table, int unit);
+
 /// What the images and classes add to the backbone's shape.
 struct Geometry {
   std::int64_t input_size = 224;  ///< pixels, square
@@ -68,6 +75,9 @@ struct BlockUnits {
 constexpr int kPatchWeightUnit = 0;
 constexpr int kPatchBiasUnit = 1;
 BlockUnits block_units(std::int64_t block);
+/// Units that are not trained where the first `frozen_blocks` blocks are not: theirs, and the patch embedding's. None
+/// where that is 0.
+int num_frozen_units(std::int64_t frozen_blocks);
 struct HeadUnits {
   int norm = 0;
   int weight = 0;

@@ -20,6 +20,7 @@ struct ComputeOptions {
   c10::Device device = c10::kCPU;
   at::ScalarType dtype = at::kFloat;  ///< of activations and weights: fp32 or bf16
   bool recompute = false;             ///< --gradient_checkpointing: blocks keep their input alone
+  std::int64_t frozen_blocks = 0;     ///< above 0: these first blocks and the patch embedding are not trained
 };
 
 /// Patches -> linear embedding -> causal Qwen3 blocks -> final norm of the last token -> linear head.
@@ -35,7 +36,7 @@ class Qwen3Classifier final : public Classifier {
 
   at::Tensor forward(const at::Tensor& images_B3SS, Weights& weights, Activations* keep) const override;
 
-  /// Consumes `activations` block by block.
+  /// Consumes `activations` block by block. Of what is frozen nothing was kept, and no gradient is asked for.
   void backward(const at::Tensor& dlogits_BC, Activations& activations, Weights& weights,
                 Gradients& gradients) const override;
 
