@@ -99,7 +99,7 @@ TEST_F(FeatureNormTest, TheHeadsGradientsAreAutogradsOfTheNormalisedFeatures) {
   Activations kept;
   const at::Tensor logits = probe.forward(rows, head, &kept);
   const at::Tensor labels = at::arange(rows.size(0)).remainder(7);
-  const auto entropy = ops.cross_entropy(logits, labels, 0);
+  const auto entropy = ops.cross_entropy(logits, {labels}, 0);
   const at::Tensor normalised = kept.features_BD.clone();
   probe.backward(entropy.dlogits_BC, kept, head, head);
 
