@@ -22,7 +22,6 @@ const std::vector<RefusedFlag>& refused_flags() {
   static const std::vector<RefusedFlag> kFlags{
       {"resplit", false, "",
        "it spares the first split of a batch, and this program does not split batches (timm's aug_splits)"},
-      {"drop_path", true, "0", "this version has no stochastic depth"},
       {"linear_probe", false, "on", "that is what it does", kForLinprobe},
       {"linear_probe", false, "", "'tessera linprobe' trains a head on frozen features", kForAll & ~kForLinprobe},
       {"deepspeed_checkpoint", false, "on", "what kind of checkpoint it is shows when it is opened", kForLinprobe},

@@ -37,6 +37,10 @@ Settings model_settings(ModelConfig& model) {
       {"random_init", "", kForTraining, &model.random_init, "start from random weights (what happens without either)"},
       {"gradient_checkpointing", "", kForFinetuning, &model.gradient_checkpointing,
        "recompute activations in the backward pass instead of keeping them"},
+      {"drop_path", "RATE", kForFinetuning, &model.drop_path,
+       "stochastic depth: each image goes without a branch of a block (attention or feed-forward) with a probability "
+       "that rises from 0 in the first block to this in the last",
+       Range::kBelowOne},
       {"freeze_blocks", "N", kForFinetuning, &model.freeze_blocks,
        "do not train the patch embedding and the first N blocks: no gradients, optimizer state and activations of them",
        Range::kNonNegative},

@@ -27,6 +27,7 @@ StepStats train_step(const model::Classifier& model, Engine& engine, const kerne
     const MicroBatch batch = next();
     mark("data");
     model::Activations activations;
+    activations.branch_scales_L2B = batch.branch_scales_L2B;
     const at::Tensor logits_BC = model.forward(batch.images_B3SS, engine.weights(), &activations);
     mark("forward");
     const auto entropy = ops.cross_entropy(logits_BC, batch.targets, options.smoothing);

@@ -2,9 +2,30 @@
 
 #include "model/linear.hpp"
 
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/mul.h>
 #include <ATen/ops/zeros.h>
 
 namespace tessera::model {
+namespace {
+
+at::Tensor by_image(const at::Tensor& x_RW, const at::Tensor& scale_B) {
+  return x_RW.view({scale_B.size(0), -1, x_RW.size(1)});
+}
+
+// Every image's rows times its factor, multiplied in fp32 and rounded once; the rows themselves where there is none. A
+// branch ends in a matrix product without a bias, so its factor may as well stand before that.
+at::Tensor scaled(const at::Tensor& x_RW, const at::Tensor& scale_B) {
+  if (!scale_B.defined()) {
+    return x_RW;
+  }
+  at::Tensor y_RW = at::empty_like(x_RW);
+  at::Tensor y_BTW = by_image(y_RW, scale_B);
+  at::mul_out(y_BTW, by_image(x_RW, scale_B), scale_B.view({-1, 1, 1}));
+  return y_RW;
+}
+
+}  // namespace
 
 kernels::SelfAttentionInputs Block::attention_inputs(const at::Tensor& qkv_NC, std::int64_t batch,
                                                      Weights& weights) const {
@@ -33,8 +54,8 @@ BlockActivations Block::activations(const at::Tensor& x_ND, std::int64_t batch, 
   made.input_rstd_N = input.rstd_N;
   made.qkv_NC = ops_.linear_forward(input.y_ND, weights.weight(units_.qkv), {});
   made.attention = ops_.self_attention_forward(attention_inputs(made.qkv_NC, batch, weights));
-  made.middle_RD =
-      ops_.linear_forward(used_rows(attended(made), batch), weights.weight(units_.o_proj), used_rows(x_ND, batch));
+  made.middle_RD = ops_.linear_forward(scaled(used_rows(attended(made), batch), scales_.attention_B),
+                                       weights.weight(units_.o_proj), used_rows(x_ND, batch));
 
   const auto middle = ops_.rms_norm_forward(made.middle_RD, weights.weight(units_.post_norm), shape_.rms_norm_eps);
   made.middle_rstd_R = middle.rstd_N;
@@ -47,7 +68,11 @@ at::Tensor Block::attended(const BlockActivations& made) const {
 }
 
 at::Tensor Block::output(const BlockActivations& made, Weights& weights) const {
-  return ops_.linear_forward(ops_.swiglu_forward(made.gate_up_R2F), weights.weight(units_.down), made.middle_RD);
+  const at::Tensor hidden_RF = ops_.swiglu_forward(made.gate_up_R2F);
+  if (scales_.feed_forward_B.defined()) {
+    by_image(hidden_RF, scales_.feed_forward_B).mul_(scales_.feed_forward_B.view({-1, 1, 1}));
+  }
+  return ops_.linear_forward(hidden_RF, weights.weight(units_.down), made.middle_RD);
 }
 
 at::Tensor Block::backward(const at::Tensor& dy_RD, std::int64_t batch, BlockActivations& kept, Weights& weights,
@@ -59,9 +84,11 @@ at::Tensor Block::backward(const at::Tensor& dy_RD, std::int64_t batch, BlockAct
 at::Tensor Block::feed_forward_backward(const at::Tensor& dy_RD, BlockActivations& kept, Weights& weights,
                                         Gradients& gradients) const {
   // From here on the activations' own memory holds their gradients.
-  at::Tensor hidden_RF = ops_.linear_input_gradient(dy_RD, weights.weight(units_.down));
+  at::Tensor dbranch_RD = scaled(dy_RD, scales_.feed_forward_B);
+  at::Tensor hidden_RF = ops_.linear_input_gradient(dbranch_RD, weights.weight(units_.down));
   ops_.swiglu_backward(hidden_RF, kept.gate_up_R2F);
-  linear_weight_gradient(ops_, dy_RD, hidden_RF, units_.down, gradients);
+  linear_weight_gradient(ops_, dbranch_RD, hidden_RF, units_.down, gradients);
+  dbranch_RD.reset();
   hidden_RF.reset();
   const at::Tensor dgate_up_R2F = std::move(kept.gate_up_R2F);
 
@@ -76,10 +103,12 @@ at::Tensor Block::feed_forward_backward(const at::Tensor& dy_RD, BlockActivation
 
 at::Tensor Block::attention_backward(const at::Tensor& dmiddle_RD, std::int64_t batch, BlockActivations& kept,
                                      Weights& weights, Gradients& gradients) const {
-  linear_weight_gradient(ops_, dmiddle_RD, used_rows(attended(kept), batch), units_.o_proj, gradients);
+  at::Tensor dbranch_RD = scaled(dmiddle_RD, scales_.attention_B);
+  linear_weight_gradient(ops_, dbranch_RD, used_rows(attended(kept), batch), units_.o_proj, gradients);
   const std::int64_t num_rows = kept.input_ND.size(0);
   const at::Tensor dattended_NA =
-      spread_rows(ops_.linear_input_gradient(dmiddle_RD, weights.weight(units_.o_proj)), num_rows);
+      spread_rows(ops_.linear_input_gradient(dbranch_RD, weights.weight(units_.o_proj)), num_rows);
+  dbranch_RD.reset();
   const at::Tensor dqkv_NC = ops_.self_attention_backward(
       dattended_NA.view(kept.attention.out_BTHE.sizes()), attention_inputs(kept.qkv_NC, batch, weights), kept.attention,
       {gradients.target(units_.q_norm), gradients.target(units_.k_norm)});

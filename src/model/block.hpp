@@ -3,8 +3,11 @@
 #include "tessera/config/model_shape.hpp"
 #include "tessera/kernels/ops.hpp"
 #include "tessera/model/activations.hpp"
+#include "tessera/model/drop_path.hpp"
 #include "tessera/model/param_table.hpp"
 #include "tessera/model/parameter_access.hpp"
+
+#include <utility>
 
 // Shapes: B images, T tokens, N = B*T rows, R rows of output (N, or B), D hidden, F intermediate, H query and K key
 // heads of E elements, A = H E, C = (H + 2K) E; W columns of any number.
@@ -14,6 +17,8 @@ namespace tessera::model {
 /// One Qwen3 decoder block, as transformers' Qwen3DecoderLayer computes it:
 ///   middle = x + o_proj(attention(rope(norm(q)), rope(norm(k)), v)),  [q k v] = qkv_proj(norm(x))
 ///   y = middle + down_proj(silu(gate) * up),                         [gate up] = gate_up_proj(norm(middle))
+///
+/// With scales each sum becomes x + scale_B * branch(x), a factor an image: stochastic depth.
 class Block {
  public:
   /// Of which tokens the output is used. What no output depends on is not computed: behind the attention of the last
@@ -21,8 +26,13 @@ class Block {
   enum class Outputs { kAll, kLastToken };
 
   Block(const config::ModelShape& shape, const kernels::Ops& ops, const kernels::RotaryTable& rotary,
-        std::int64_t index, Outputs outputs)
-      : shape_(shape), ops_(ops), rotary_(rotary), units_(block_units(index)), outputs_(outputs) {}
+        std::int64_t index, Outputs outputs, BranchScales scales)
+      : shape_(shape),
+        ops_(ops),
+        rotary_(rotary),
+        units_(block_units(index)),
+        outputs_(outputs),
+        scales_(std::move(scales)) {}
 
   /// The forward pass of x_ND (`batch` images) but for its last product, which backward has no need of.
   [[nodiscard]] BlockActivations activations(const at::Tensor& x_ND, std::int64_t batch, Weights& weights) const;
@@ -52,6 +62,7 @@ class Block {
   const kernels::RotaryTable& rotary_;
   BlockUnits units_;
   Outputs outputs_;
+  BranchScales scales_;
 };
 
 }  // namespace tessera::model

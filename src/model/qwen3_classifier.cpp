@@ -33,9 +33,14 @@ Qwen3Classifier::Qwen3Classifier(const config::ModelShape& shape, const Geometry
   rotary_ = {rotary_.cos_TE2.to(options.device), rotary_.sin_TE2.to(options.device)};
 }
 
-Block Qwen3Classifier::make_block(std::int64_t index) const {
+Block Qwen3Classifier::make_block(std::int64_t index, const at::Tensor& branch_scales_L2B) const {
   const bool is_last = index + 1 == shape_.num_hidden_layers;
-  return {shape_, ops_, rotary_, index, is_last ? Block::Outputs::kLastToken : Block::Outputs::kAll};
+  return {shape_,
+          ops_,
+          rotary_,
+          index,
+          is_last ? Block::Outputs::kLastToken : Block::Outputs::kAll,
+          scales_of_block(branch_scales_L2B, index)};
 }
 
 at::Tensor Qwen3Classifier::forward(const at::Tensor& images_B3SS, Weights& weights, Activations* keep) const {
@@ -52,12 +57,13 @@ at::Tensor Qwen3Classifier::run_blocks(const at::Tensor& images_B3SS, Weights& w
   const std::int64_t batch = images_B3SS.size(0);
   const at::Tensor patches_NP = to_patches(images_B3SS, geometry_.patch_size);
   at::Tensor hidden_ND = at::addmm(weights.weight(kPatchBiasUnit), patches_NP, weights.weight(kPatchWeightUnit).t());
+  const at::Tensor scales_L2B = keep != nullptr ? keep->branch_scales_L2B : at::Tensor();
   if (keep != nullptr) {
     keep->patches_NP = options_.frozen_blocks == 0 ? patches_NP : at::Tensor();
     keep->blocks.assign(static_cast<std::size_t>(shape_.num_hidden_layers), {});
   }
   for (std::int64_t index = 0; index < shape_.num_hidden_layers; ++index) {
-    const Block block = make_block(index);
+    const Block block = make_block(index, scales_L2B);
     BlockActivations made = block.activations(hidden_ND, batch, weights);
     hidden_ND = block.output(made, weights);
     if (keep != nullptr && index >= options_.frozen_blocks) {
@@ -103,7 +109,7 @@ void Qwen3Classifier::backward(const at::Tensor& dlogits_BC, Activations& activa
   const std::int64_t batch = dlogits_BC.size(0);
   at::Tensor dhidden_ND = classify_backward(dlogits_BC, activations, weights, gradients);
   for (std::int64_t index = shape_.num_hidden_layers - 1; index >= options_.frozen_blocks; --index) {
-    const Block block = make_block(index);
+    const Block block = make_block(index, activations.branch_scales_L2B);
     BlockActivations& kept = activations.blocks[static_cast<std::size_t>(index)];
     if (options_.recompute) {
       kept = block.activations(kept.input_ND, batch, weights);

@@ -45,6 +45,7 @@ Trainer::Trainer(const TrainerParts& parts, const state::RunState& run)
     : parts_(parts),
       run_(run),
       schedule_{run.peak_lr, run.min_lr, run.warmup_steps, run.total_steps},
+      drop_path_{parts.config.model.drop_path, parts.config.model.shape.num_hidden_layers, parts.config.runtime.seed},
       last_step_(run.total_steps),
       peak_(peak_rate(parts.platform.device, parts.platform.compute, parts.platform.mesh.device.gpu.name)),
       run_log_(parts.platform.is_first() ? RunLog(parts.config.output, run.global_step, run.epoch) : RunLog()),
@@ -108,11 +109,17 @@ void Trainer::train_epoch(data::Loader& loader) {
 }
 
 engine::StepStats Trainer::one_step(data::Loader& loader, double lr) {
-  const auto next = [&loader]() -> engine::MicroBatch {
+  const auto next = [this, &loader]() -> engine::MicroBatch {
     std::optional<data::Batch> batch = loader.next();
     core::require(batch.has_value(), "train", "the loader ended in the middle of training");
-    return {std::move(batch->images_B3SS),
-            {std::move(batch->labels_B), std::move(batch->other_labels_B), std::move(batch->shares_B)}};
+    engine::MicroBatch micro{
+        std::move(batch->images_B3SS),
+        {std::move(batch->labels_B), std::move(batch->other_labels_B), std::move(batch->shares_B)}};
+    if (drop_path_.rate > 0) {
+      micro.branch_scales_L2B =
+          model::draw_branch_scales(drop_path_, batch->step.epoch, batch->indices, parts_.platform.device);
+    }
+    return micro;
   };
   engine::StepOptions options{parts_.config.data.accum_iter, parts_.config.optimizer.smoothing};
   options.mark = [this](const char* part) { part_clock_.mark(part); };

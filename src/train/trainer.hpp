@@ -7,6 +7,7 @@
 #include "tessera/engine/engine.hpp"
 #include "tessera/engine/train_step.hpp"
 #include "tessera/model/classifier.hpp"
+#include "tessera/model/drop_path.hpp"
 #include "tessera/state/run_state.hpp"
 #include "tessera/train/schedule.hpp"
 #include "train/evaluation.hpp"
@@ -78,6 +79,7 @@ class Trainer {
   TrainerParts parts_;
   state::RunState run_;
   Schedule schedule_;
+  model::DropPath drop_path_;
   std::int64_t last_step_;  // at which the run stops
   PeakRate peak_;
   RunLog run_log_;

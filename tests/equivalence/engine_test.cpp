@@ -60,6 +60,24 @@ TEST_P(EngineTest, AccumulationEqualsOneLargerBatch) {
   }
 }
 
+// Which branches an image goes without is the image's and the epoch's affair.
+TEST_P(EngineTest, StochasticDepthIsTheSameOnAnyRanksAndInAnyMicroSteps) {
+  Trial dropped = trial(0);
+  dropped.drop_path = 0.5;
+  const Outcome whole = run_alone(dropped);
+  EXPECT_NE(whole.steps[0].loss, run_alone(trial(0)).steps[0].loss);
+  for (const int stage : {0, 2}) {
+    dropped.options.zero_stage = stage;
+    const Outcome kept = run(dropped);
+    expect_close(kept, whole, kEps32, "stage " + std::to_string(stage));
+    Trial variant = dropped;
+    variant.recompute = true;
+    expect_same_bits(run(variant), kept, "recompute");
+    variant.options.accumulation_steps = 2;
+    expect_close(run(variant), whole, kEps32, "accumulated, stage " + std::to_string(stage));
+  }
+}
+
 TEST_P(EngineTest, ClippingBoundsTheStep) {
   Trial clipped = trial(2);
   clipped.options.clip_norm = 1e-3;

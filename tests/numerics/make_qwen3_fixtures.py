@@ -1,10 +1,11 @@
 """Writes tests/data/qwen3: small Qwen3 classifiers as Hugging Face transformers computes them, in fp32.
 
-    python tests/numerics/make_qwen3_fixtures.py      (needs torch and transformers; the files are committed)
+    python tests/numerics/make_qwen3_fixtures.py      (needs torch, transformers and timm; the files are committed)
 
 Each CASE.safetensors has the weights under the program's names (values exact in bf16, stored so), an input batch
 ("images", "labels"), and what transformers makes of it: "logits", "loss" (label smoothing 0.1) and "grad.NAME" of every
-parameter. CASE.config.json is the backbone's configuration as transformers writes it. hub_* are directories as
+parameter. Of a case with stochastic depth, timm's drop_path stands on both branches of every block, and "scales" [blocks,
+2, batch] is what it multiplied them by. CASE.config.json is the backbone's configuration as transformers writes it. hub_* are directories as
 save_pretrained leaves them, with the token embedding and head that the classifier has no use for.
 """
 
@@ -13,6 +14,7 @@ import shutil
 
 import torch
 from safetensors.torch import save_file
+from timm.layers import drop_path
 from torch.nn import functional
 from transformers import Qwen3Config, Qwen3ForCausalLM, Qwen3Model
 
@@ -26,7 +28,10 @@ CASES = {
     "odd": dict(hidden_size=40, intermediate_size=56, num_hidden_layers=3, num_attention_heads=6, num_key_value_heads=3, head_dim=10,
                 rope_theta=10000.0, rms_norm_eps=1e-5),
     "deep": dict(hidden_size=16, intermediate_size=24, num_hidden_layers=16, num_attention_heads=2, num_key_value_heads=1, head_dim=8),
+    "dropped": dict(hidden_size=16, intermediate_size=24, num_hidden_layers=5, num_attention_heads=2, num_key_value_heads=1, head_dim=8),
 }
+DROP_RATES = {"dropped": 0.5}
+SEEDS = {"dropped": 6}  # 4, its place, makes gradients that fp32 has but 1e-5 of
 INPUT, PATCH, CLASSES, BATCH = 20, 4, 7, 3
 
 
@@ -58,6 +63,21 @@ def randomise(model, seed):
             parameter.copy_(value.bfloat16().float())
 
 
+def hook_drop_path(model, rate):
+    """timm's drop_path, at the rates of its VisionTransformer, on what is added to the residual stream."""
+    generator_state = torch.get_rng_state()
+    torch.manual_seed(0)  # every branch is kept by an image, and the last two are dropped by one
+    layers = model.qwen.layers
+    scales = []
+    for layer, probability in zip(layers, torch.linspace(0, rate, len(layers))):
+        pair = [drop_path(torch.ones(BATCH, 1, 1), probability.item(), training=True) for _ in range(2)]
+        layer.self_attn.register_forward_hook(lambda module, args, out, scale=pair[0]: (out[0] * scale, *out[1:]))
+        layer.mlp.register_forward_hook(lambda module, args, out, scale=pair[1]: out * scale)
+        scales.append(torch.stack([scale.flatten() for scale in pair]))
+    torch.set_rng_state(generator_state)
+    return torch.stack(scales)
+
+
 def write_case(name, numbers, tied, seed):
     config = config_of(numbers, tied)
     model = Classifier(config)
@@ -65,10 +85,13 @@ def write_case(name, numbers, tied, seed):
     generator = torch.Generator().manual_seed(100 + seed)
     images = torch.randn(BATCH, 3, INPUT, INPUT, generator=generator)
     labels = torch.randint(0, CLASSES, (BATCH,), generator=generator)
+    scales = hook_drop_path(model, DROP_RATES[name]) if name in DROP_RATES else None
     logits = model(images)
     loss = functional.cross_entropy(logits, labels, label_smoothing=0.1)
     loss.backward()
     tensors = {"images": images, "labels": labels, "logits": logits.detach(), "loss": loss.detach().reshape(1)}
+    if scales is not None:
+        tensors["scales"] = scales
     for key, parameter in model.named_parameters():
         if "embed_tokens" not in key:
             tensors[key] = parameter.detach().bfloat16()
@@ -89,7 +112,8 @@ def write_hub_directory(name, numbers, tied, dtype, shard, seed):
 def main():
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir(parents=True)
-    for seed, (name, numbers) in enumerate(CASES.items()):
+    for place, (name, numbers) in enumerate(CASES.items()):
+        seed = SEEDS.get(name, place)
         write_case(name, numbers, tied=seed % 2 == 0, seed=seed)
     small = CASES["gqa4"]
     write_hub_directory("hub_tied_bf16", small, True, torch.bfloat16, "5GB", 10)

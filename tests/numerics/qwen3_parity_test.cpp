@@ -1,4 +1,5 @@
-// The classifier against Hugging Face transformers: logits and every gradient (tests/numerics/make_qwen3_fixtures.py).
+// The classifier against Hugging Face transformers, and timm's stochastic depth in it: logits and every gradient
+// (tests/numerics/make_qwen3_fixtures.py).
 #include "support/local_parameters.hpp"
 #include "tessera/config/model_shape.hpp"
 #include "tessera/kernels/ops.hpp"
@@ -34,6 +35,9 @@ struct Trial {
 
   at::Tensor forward_backward() {
     Activations activations;
+    if (fixture.contains("scales")) {
+      activations.branch_scales_L2B = fixture.at("scales").to(device);
+    }
     const at::Tensor logits_BC = model.forward(fixture.at("images").to(device, dtype), parameters, &activations);
     const auto entropy = ops.cross_entropy(logits_BC, {fixture.at("labels").to(device)}, 0.1);
     model.backward(entropy.dlogits_BC, activations, parameters, parameters);
@@ -98,7 +102,7 @@ TEST_P(Qwen3Parity, AccumulatesASecondMicroStep) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Qwen3Parity,
-                         testing::Combine(testing::Values("mha", "gqa4", "odd", "deep"), testing::Bool(),
+                         testing::Combine(testing::Values("mha", "gqa4", "odd", "deep", "dropped"), testing::Bool(),
                                           testing::Values("cpu", "cuda")),
                          [](const auto& test) {
                            return std::get<0>(test.param) + (std::get<1>(test.param) ? "_recompute_" : "_keep_") +
@@ -124,7 +128,7 @@ TEST_P(Qwen3Bfloat16, GradientsKeepTheirDirection) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Qwen3Bfloat16,
-                         testing::Combine(testing::Values("mha", "gqa4"), testing::Values("cpu", "cuda")),
+                         testing::Combine(testing::Values("mha", "gqa4", "dropped"), testing::Values("cpu", "cuda")),
                          [](const auto& test) { return std::get<0>(test.param) + "_" + std::get<1>(test.param); });
 
 TEST(Qwen3Recompute, ChangesNoBit) {
@@ -141,6 +145,15 @@ TEST(Qwen3Inference, GivesTheLogitsOfTraining) {
   Trial run("odd", c10::kCPU, at::kFloat, false);
   const at::Tensor training = run.forward_backward();
   EXPECT_TRUE(at::equal(run.model.forward(run.fixture.at("images"), run.parameters, nullptr), training));
+}
+
+TEST(Qwen3Inference, HasNoStochasticDepth) {
+  Trial run("dropped", c10::kCPU, at::kFloat, false);
+  const at::Tensor training = run.forward_backward();
+  const at::Tensor whole = run.model.forward(run.fixture.at("images"), run.parameters, nullptr);
+  EXPECT_GT(test::relative_error(whole, training), 1e-3);
+  run.fixture.at("scales").fill_(1);
+  EXPECT_LT(test::relative_error(whole, run.forward_backward()), 1e-5);
 }
 
 }  // namespace

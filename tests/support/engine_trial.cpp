@@ -5,19 +5,29 @@
 #include "support/mpi_world.hpp"
 #include "support/small_model.hpp"
 #include "tessera/kernels/ops.hpp"
+#include "tessera/model/drop_path.hpp"
 #include "tessera/model/qwen3_classifier.hpp"
 
 #include <ATen/ATen.h>
 
+#include <numeric>
 #include <stdexcept>
+#include <vector>
 
 namespace tessera::engine {
 
 MicroBatch make_batch(std::int64_t step, std::int64_t first, std::int64_t count, const Trial& trial) {
   MicroBatch batch = test::wave_batch(step * kGlobalBatch + first, count);
   batch.images_B3SS += step == 1 ? trial.poison : 0.0;
-  return {batch.images_B3SS.to(trial.options.device, trial.options.compute),
-          {batch.targets.labels_B.to(trial.options.device)}};
+  const c10::Device device = trial.options.device;
+  at::Tensor branch_scales_L2B;
+  if (trial.drop_path > 0) {
+    std::vector<std::int64_t> images(static_cast<std::size_t>(count));
+    std::iota(images.begin(), images.end(), first);
+    branch_scales_L2B =
+        model::draw_branch_scales({trial.drop_path, test::small_shape().num_hidden_layers, 11}, step, images, device);
+  }
+  return {batch.images_B3SS.to(device, trial.options.compute), {batch.targets.labels_B.to(device)}, branch_scales_L2B};
 }
 
 namespace {

@@ -28,6 +28,7 @@ struct Trial {
   double poison = 0;  ///< added to every image of step 1
   std::int64_t num_steps = kSteps;
   std::int64_t frozen_blocks = 0;
+  double drop_path = 0;
 };
 
 struct Outcome {

@@ -24,6 +24,7 @@ struct Example {
 const std::map<std::string, Example>& examples() {
   static const std::map<std::string, Example> kExamples{
       {"gradient_checkpointing", {false, "", true}},
+      {"drop_path", {0.0, "0.1", 0.1}},
       {"freeze_blocks", {0, "3", 3}},
       {"load_pretrained", {false, "", true}},
       {"random_init", {true, "", true}},

@@ -33,6 +33,7 @@ struct ModelConfig {
   bool load_pretrained = false;
   bool random_init = false;
   bool gradient_checkpointing = false;
+  double drop_path = 0;            ///< stochastic depth: probability of the last block's branches to be left out
   std::int64_t freeze_blocks = 0;  ///< above 0: the patch embedding and these first blocks are not trained
   ModelShape shape;                ///< resolved from the above
 };

@@ -10,10 +10,12 @@
 
 namespace tessera::engine {
 
-/// What one micro-step computes on. Shapes: B images of 3 x S x S in the compute dtype; their targets.
+/// What one micro-step computes on. Shapes: B images of 3 x S x S in the compute dtype; their targets; of a model of L
+/// blocks.
 struct MicroBatch {
   at::Tensor images_B3SS;
   kernels::Targets targets;
+  at::Tensor branch_scales_L2B{};  ///< of stochastic depth, model::draw_branch_scales(); undefined: without it
 };
 
 struct StepStats {

@@ -10,7 +10,7 @@
 #include <vector>
 
 // Shapes: B images, T tokens, N = B*T rows, R rows of a block's output (N, and B in the last block), D hidden,
-// F intermediate, H query and K key heads of E elements, C = (H + 2K) E, P elements a patch.
+// F intermediate, L blocks, H query and K key heads of E elements, C = (H + 2K) E, P elements a patch.
 
 namespace tessera::model {
 
@@ -28,6 +28,8 @@ struct BlockActivations {
 
 /// What a forward pass keeps for its backward. Empty after it.
 struct Activations {
+  /// Given before the forward pass: draw_branch_scales(), [L, 2, B] on the run's device. Undefined: every branch is 1.
+  at::Tensor branch_scales_L2B;
   at::Tensor patches_NP;
   std::vector<BlockActivations> blocks;
   at::Tensor last_BD;  ///< the last token before the final norm

@@ -9,7 +9,7 @@
 
 #include <ATen/core/Tensor.h>
 
-// Shapes: B images of 3 x S x S, T tokens, N = B*T rows, D hidden, C classes.
+// Shapes: B images of 3 x S x S, T tokens, N = B*T rows, L blocks, D hidden, C classes.
 
 namespace tessera::model {
 
@@ -46,7 +46,7 @@ class Qwen3Classifier final : public Classifier {
   [[nodiscard]] std::int64_t num_features() const { return shape_.hidden_size; }
 
  private:
-  [[nodiscard]] Block make_block(std::int64_t index) const;
+  [[nodiscard]] Block make_block(std::int64_t index, const at::Tensor& branch_scales_L2B) const;
   /// The last token before the final norm.
   [[nodiscard]] at::Tensor run_blocks(const at::Tensor& images_B3SS, Weights& weights, Activations* keep) const;
   [[nodiscard]] at::Tensor classify(const at::Tensor& last_BD, Weights& weights, Activations* keep) const;
