@@ -247,6 +247,9 @@ void take_shape(const Checked& checked, Read read) {
   }
 }
 
+/// A linear probe's checkpoint and an evaluation's bring their own; `config` and `compare` build no model.
+bool needs_shape(Verb verb) { return verb == Verb::kFinetune || verb == Verb::kLinprobe || verb == Verb::kPlan; }
+
 }  // namespace
 
 std::string Checked::called(std::string_view name) const {
@@ -299,7 +302,7 @@ void settle_model(Checked checked) {
     }
   } else if (!model.model_config.empty()) {
     take_shape(checked, [&] { return model_of(model.model_config); });
-  } else if (checked.command.verb != Verb::kEval && checked.command.verb != Verb::kConfig && !model.load_pretrained &&
+  } else if (needs_shape(checked.command.verb) && !model.load_pretrained &&
              checked.command.run.probe.finetune_checkpoint.empty()) {
     checked.problems.add(
         "the model's shape is missing: give --model_config {} or a config.json, or "
