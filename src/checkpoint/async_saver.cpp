@@ -132,15 +132,23 @@ class AsyncSaver::Job : public std::enable_shared_from_this<Job> {
     const auto start = Clock::now();
     copy_ = source_;
     std::byte* next = memory_.get();
-    for (state::StateView& view : copy_.mine) {
-      const auto bytes = static_cast<std::size_t>(view.num_bytes());
+    const auto take = [&](void*& data, std::int64_t size) {
+      const auto bytes = static_cast<std::size_t>(size);
       if (means_.to_host) {
-        means_.to_host(next, view.data, bytes);
+        means_.to_host(next, data, bytes);
       } else {
-        std::memcpy(next, view.data, bytes);
+        std::memcpy(next, data, bytes);
       }
-      view.data = next;
+      data = next;
       next += bytes;
+    };
+    for (state::StateView& view : copy_.mine) {
+      if (view.low == nullptr) {
+        take(view.data, view.num_bytes());
+      } else {
+        take(view.data, view.num_bytes() / 2);
+        take(view.low, view.num_bytes() / 2);
+      }
     }
     copy_seconds_ = std::chrono::duration<double>(Clock::now() - start).count();
   }

@@ -1,5 +1,6 @@
 #include "tessera/checkpoint/restore.hpp"
 
+#include "checkpoint/view_memory.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/io/convert.hpp"
 
@@ -61,7 +62,7 @@ void check_match(const Reader& reader, const state::StateDescription& wanted) {
 // Fills views piece by piece through host buffers, converting where the types differ.
 class Filler {
  public:
-  Filler(const Reader& reader, const MemoryCopier& copier) : reader_(reader), copier_(copier) {}
+  Filler(const Reader& reader, const MemoryCopier& copier) : reader_(reader), memory_(copier) {}
 
   void fill(const state::StateView& view) {
     const StoredTensor& source = *find_source(reader_, view.parameter, view.component, view.dtype);
@@ -80,11 +81,9 @@ class Filler {
 
   void fill_piece(const state::StateView& view, const StoredTensor& source, std::int64_t begin, std::int64_t end) {
     const auto count = static_cast<std::size_t>(end - begin);
-    const std::size_t bytes = count * core::size_of(view.dtype);
-    auto* const target =
-        static_cast<std::byte*>(view.data) + static_cast<std::size_t>(begin - view.begin) * core::size_of(view.dtype);
     const bool converts = view.dtype != source.info.dtype;
-    if (!converts && !copier_.from_host) {
+    std::byte* const target = memory_.in_place(view, begin);
+    if (!converts && target != nullptr) {
       reader_.read(source, begin, end, target);
       return;
     }
@@ -92,19 +91,15 @@ class Filler {
     reader_.read(source, begin, end, stored_.data());
     const std::byte* values = stored_.data();
     if (converts) {
-      converted_.resize(bytes);
+      converted_.resize(count * core::size_of(view.dtype));
       io::convert_elements(source.info.dtype, stored_.data(), view.dtype, converted_.data(), count);
       values = converted_.data();
     }
-    if (copier_.from_host) {
-      copier_.from_host(target, values, bytes);
-    } else {
-      std::copy_n(values, bytes, target);
-    }
+    memory_.write(view, begin, end, values);
   }
 
   const Reader& reader_;
-  const MemoryCopier& copier_;
+  ViewMemory memory_;
   std::vector<std::byte> stored_;
   std::vector<std::byte> converted_;
 };

@@ -30,7 +30,8 @@ class Attempt {
         group_(request.group),
         path_(request.run_dir + "/" + checkpoint_directory_name(request.name)),
         temporary_(io::temporary_name(path_)),
-        state_file_(temporary_ + "/" + std::string(kStateFile)) {}
+        state_file_(temporary_ + "/" + std::string(kStateFile)),
+        memory_(request.copier) {}
 
   void prepare() {
     const auto prints = group_.gather(io::crc32c_text(fingerprint(request_.state.tensors)));
@@ -125,12 +126,7 @@ class Attempt {
     for (std::int64_t begin = view.begin; begin < view.end;) {
       const std::int64_t end = std::min(view.end, begin + kPieceBytes / element_bytes);
       const auto size = static_cast<std::size_t>((end - begin) * element_bytes);
-      const void* data = static_cast<const std::byte*>(view.data) + (begin - view.begin) * element_bytes;
-      if (request_.copier.to_host) {
-        buffer_.resize(std::max(buffer_.size(), size));
-        request_.copier.to_host(buffer_.data(), data, size);
-        data = buffer_.data();
-      }
+      const std::byte* const data = memory_.read(view, begin, end);
       request_.files.announce("write", state_file_);
       writer.write(tensor, begin, end, data);
       written_.push_back({static_cast<std::int64_t>(tensor), begin, end, std::int64_t{io::crc32c(data, size)}});
@@ -211,7 +207,7 @@ class Attempt {
   std::vector<std::pair<std::size_t, const state::StateView*>> views_;
   std::vector<std::int64_t> offsets_;  // on rank 0
   std::vector<WrittenRange> written_;
-  std::vector<std::byte> buffer_;
+  ViewMemory memory_;
   double write_seconds_ = 0;
   std::int64_t bytes_ = 0;
   bool published_ = false;

@@ -177,8 +177,10 @@ state::StateDescription Engine::Impl::describe(const std::vector<int>& ranks, bo
       for (const OwnedRange& range : optimizer.ranges(bucket, rank)) {
         const model::Param& param = context.table.params[static_cast<std::size_t>(range.param)];
         for (std::size_t i = 0; i < components.size(); ++i) {
-          description.mine.push_back({param.name, components[i], type_of(components[i]), param.shape, range.begin,
-                                      range.end, range.state[i].mutable_data_ptr()});
+          state::StateView view = optimizer.view(range, i);
+          view.parameter = param.name;
+          view.global_shape = param.shape;
+          description.mine.push_back(std::move(view));
         }
       }
     }
@@ -212,8 +214,7 @@ void Engine::initialise(const FillPiece& fill) {
       for (OwnedRange& range : impl.optimizer.ranges(bucket, rank)) {
         fill_pieces(impl.context, fill, {range.param, range.begin, range.end, 0},
                     [&range](std::int64_t offset, const at::Tensor& piece) {
-                      range.master.narrow(0, offset, piece.numel()).copy_(piece);
-                      range.weight.narrow(0, offset, piece.numel()).copy_(piece);
+                      kernels::split_parameter(piece, kernels::narrow(range.parameter, offset, piece.numel()));
                     });
       }
     }

@@ -40,9 +40,15 @@ std::vector<MemoryItem> gradient_items(const EngineOptions& options, const Shard
           {"wire ring", casts ? ring * bytes_of(options.wire) : 0, "cast buckets"}};
 }
 
-// fp32 numbers of each parameter beside the weight: a master, where the weight is none, and the optimizer's.
-std::int64_t fp32_copies(const EngineOptions& options) {
-  return num_moments(options.optimizer.kind) + (options.compute == at::kFloat ? 0 : 1);
+// Of each parameter, beside the weight: what rounding took from it, and the moments.
+std::int64_t optimizer_bytes(const EngineOptions& options) {
+  return (options.compute == at::kFloat ? 0 : 2) + 4 * num_moments(options.optimizer.kind);
+}
+
+// Of each parameter in a checkpoint.
+std::int64_t saved_bytes(const EngineOptions& options) {
+  const std::int64_t master = options.compute == at::kFloat ? 0 : 4;
+  return bytes_of(options.compute) + master + 4 * num_moments(options.optimizer.kind);
 }
 
 // Whole parameters, and what the engine holds to train them.
@@ -51,9 +57,10 @@ std::vector<MemoryItem> engine_items(const EngineOptions& options, const ShardLa
   const std::int64_t owned = options.zero_stage == 0 ? whole : whole / layout.world;
   std::vector<MemoryItem> items{
       {"parameters", whole * bytes_of(options.compute), "whole, on every rank"},
-      {"optimizer", owned * 4 * fp32_copies(options),
-       fmt::format("{}{} in fp32, {}", options.compute == at::kFloat ? "" : "master, ",
+      {"optimizer", owned * optimizer_bytes(options),
+       fmt::format("{} in fp32, {}{}",
                    num_moments(options.optimizer.kind) == 2 ? "exp_avg and exp_avg_sq" : "momentum_buffer",
+                   options.compute == at::kFloat ? "" : "the weights' lower halves, ",
                    options.zero_stage == 0 ? "whole" : "this rank's shard")}};
   for (MemoryItem& item : gradient_items(options, layout)) {
     if (item.bytes > 0) {
@@ -65,7 +72,7 @@ std::vector<MemoryItem> engine_items(const EngineOptions& options, const ShardLa
 
 // At every stage a rank saves its own shard.
 std::vector<MemoryItem> snapshot_items(const EngineOptions& options, const ShardLayout& layout) {
-  return {{"snapshot", layout.num_elements() / layout.world * (bytes_of(options.compute) + 4 * fp32_copies(options)),
+  return {{"snapshot", layout.num_elements() / layout.world * saved_bytes(options),
            "of this rank's shard, from which checkpoints are written"}};
 }
 

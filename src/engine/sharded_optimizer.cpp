@@ -24,7 +24,7 @@ ShardedOptimizer::ShardedOptimizer(const Context& context, ParameterBuckets& par
   for (const model::Param& param : context.table.params) {
     deepest_ = std::max(deepest_, param.depth);
   }
-  if (!is_own_master()) {
+  if (is_split()) {
     components_.push_back(state::Component::kMaster);
   }
   const std::vector<state::Component> moments = moments_of(context.options.optimizer.kind);
@@ -32,9 +32,9 @@ ShardedOptimizer::ShardedOptimizer(const Context& context, ParameterBuckets& par
   for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
     BucketState state;
     const at::Tensor& whole = parameters.whole(bucket);
-    state.weight = part_ == Part::kWhole ? whole : context.shard(whole, bucket);
-    const std::int64_t size = state.weight.numel();
-    state.master = is_own_master() ? state.weight : context.zeros(size, at::kFloat);
+    const at::Tensor weight = part_ == Part::kWhole ? whole : context.shard(whole, bucket);
+    const std::int64_t size = weight.numel();
+    state.parameter = {weight, is_split() ? context.zeros(size, at::kShort) : at::Tensor()};
     for (std::size_t moment = 0; moment < moments.size(); ++moment) {
       state.moments.push_back(context.zeros(size, at::kFloat));
     }
@@ -85,8 +85,8 @@ void ShardedOptimizer::add_trust_sums(int bucket, const at::Tensor& gradient, at
     if (segment.is_mine && context_.table.params[static_cast<std::size_t>(segment.param)].decays) {
       const std::int64_t size = segment.end - segment.begin;
       at::Tensor row = sums.select(0, segment.param);
-      context_.ops.add_trust_sums(state.master.narrow(0, segment.begin, size), gradient.narrow(0, segment.begin, size),
-                                  row);
+      context_.ops.add_trust_sums(kernels::narrow(state.parameter, segment.begin, size),
+                                  gradient.narrow(0, segment.begin, size), row);
     }
   }
 }
@@ -116,18 +116,17 @@ void ShardedOptimizer::update(int bucket, const at::Tensor& gradient, const Step
 void ShardedOptimizer::update(const BucketState& state, const Segment& segment, const at::Tensor& gradient,
                               const Step& step) const {
   const OptimizerOptions& options = context_.options.optimizer;
-  const auto part = [&segment](const at::Tensor& flat) {
-    return flat.narrow(0, segment.begin, segment.end - segment.begin);
-  };
-  const at::Tensor master = is_own_master() ? at::Tensor() : part(state.master);
+  const std::int64_t size = segment.end - segment.begin;
+  const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, segment.begin, size); };
+  const kernels::Parameter parameter = kernels::narrow(state.parameter, segment.begin, size);
   const double lr = step.lr * segment.lr_scale;
   if (options.kind == config::OptimizerKind::kAdamW) {
     context_.ops.adamw_step(
-        {part(state.weight), part(gradient), master, part(state.moments[0]), part(state.moments[1])},
+        {parameter, part(gradient), part(state.moments[0]), part(state.moments[1])},
         {lr, options.beta1, options.beta2, options.eps, segment.weight_decay, step.gradient_scale, step.number});
   } else {
     context_.ops.momentum_step(
-        {part(state.weight), part(gradient), master, part(state.moments[0])},
+        {parameter, part(gradient), part(state.moments[0])},
         {lr, options.momentum, segment.weight_decay, step.gradient_scale, trust_ratio(segment, step.gradient_scale)});
   }
 }
@@ -137,20 +136,33 @@ std::vector<OwnedRange> ShardedOptimizer::ranges(int bucket, int rank) const {
   const std::int64_t shard_begin = part_ == Part::kWhole ? context_.bucket(bucket).shard_elements * rank : 0;
   std::vector<OwnedRange> owned;
   for (const ParamRange& range : context_.layout.ranges(context_.table, bucket, rank)) {
-    const auto part = [&](const at::Tensor& flat) {
-      return flat.narrow(0, shard_begin + range.offset, range.num_elements());
-    };
-    OwnedRange mine{range.param, range.begin, range.end, part(state.weight), part(state.master), {}};
-    mine.state.push_back(mine.weight);
-    if (!is_own_master()) {
-      mine.state.push_back(mine.master);
-    }
+    const std::int64_t first = shard_begin + range.offset;
+    const std::int64_t size = range.num_elements();
+    OwnedRange mine{range.param, range.begin, range.end, kernels::narrow(state.parameter, first, size), {}};
     for (const at::Tensor& moment : state.moments) {
-      mine.state.push_back(part(moment));
+      mine.moments.push_back(moment.narrow(0, first, size));
     }
     owned.push_back(std::move(mine));
   }
   return owned;
+}
+
+state::StateView ShardedOptimizer::view(const OwnedRange& range, std::size_t component) const {
+  state::StateView view;
+  view.component = components_[component];
+  view.begin = range.begin;
+  view.end = range.end;
+  if (view.component == state::Component::kWeight) {
+    view.dtype = to_dtype(context_.options.compute);
+    view.data = range.parameter.weight.mutable_data_ptr();
+  } else if (view.component == state::Component::kMaster) {
+    view.data = range.parameter.weight.mutable_data_ptr();
+    view.low = range.parameter.low.mutable_data_ptr();
+  } else {
+    const std::size_t num_others = components_.size() - range.moments.size();
+    view.data = range.moments[component - num_others].mutable_data_ptr();
+  }
+  return view;
 }
 
 }  // namespace tessera::engine

@@ -17,9 +17,8 @@ struct OwnedRange {
   int param = 0;
   std::int64_t begin = 0;  ///< elements of the parameter
   std::int64_t end = 0;
-  at::Tensor weight;
-  at::Tensor master;              ///< the weight itself where that is fp32
-  std::vector<at::Tensor> state;  ///< what a checkpoint holds of it, by ShardedOptimizer::components()
+  kernels::Parameter parameter;
+  std::vector<at::Tensor> moments;
 };
 
 /// The optimizer over the part of every bucket that this rank owns: its shard (stages 1, 2), or all of it (stage 0).
@@ -43,8 +42,10 @@ class ShardedOptimizer {
   /// Updates the owned part of a bucket from its reduced gradient.
   void update(int bucket, const at::Tensor& gradient, const Step& step);
 
-  /// What a checkpoint holds of each parameter, in order; the weight comes first.
+  /// What a checkpoint holds of each parameter. A bf16 weight comes before the fp32 master, whose restoring sets both.
   [[nodiscard]] const std::vector<state::Component>& components() const { return components_; }
+  /// One component of a range, without what only the parameter's table knows (name and shape).
+  [[nodiscard]] state::StateView view(const OwnedRange& range, std::size_t component) const;
   /// Everything of `bucket` that `rank` answers for. At stage 0 every rank holds all of it, and `rank` may be any.
   [[nodiscard]] std::vector<OwnedRange> ranges(int bucket, int rank) const;
 
@@ -61,14 +62,13 @@ class ShardedOptimizer {
   };
   // Flat and as long as the owned part.
   struct BucketState {
-    at::Tensor weight;
-    at::Tensor master;
+    kernels::Parameter parameter;
     std::vector<at::Tensor> moments;
     std::vector<Segment> segments;
   };
 
   [[nodiscard]] bool is_lars() const { return context_.options.optimizer.kind == config::OptimizerKind::kLars; }
-  [[nodiscard]] bool is_own_master() const { return context_.options.compute == at::kFloat; }
+  [[nodiscard]] bool is_split() const { return context_.options.compute != at::kFloat; }
   [[nodiscard]] std::vector<Segment> make_segments(int bucket) const;
   void append(std::vector<Segment>& segments, const Segment& segment) const;
   void update(const BucketState& state, const Segment& segment, const at::Tensor& gradient, const Step& step) const;

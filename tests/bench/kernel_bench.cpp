@@ -239,10 +239,10 @@ class Cases {
     const at::Tensor gradient = random({shape_.shard});
     const at::Tensor wide = gradient.to(at::kFloat);
     const bool is_bf16 = gradient.scalar_type() == at::kBFloat16;
-    const AdamWState state{random({shape_.shard}), gradient, is_bf16 ? wide.clone() : at::Tensor(), wide.clone(),
-                           wide.square()};
+    const at::Tensor low = is_bf16 ? at::zeros({shape_.shard}, wide.options().dtype(at::kShort)) : at::Tensor();
+    const AdamWState state{{random({shape_.shard}), low}, gradient, wide.clone(), wide.square()};
     const AdamWParams params{.lr = 1e-4, .weight_decay = 0.05, .step = 10};
-    const double adamw_bytes = is_bf16 ? 2 + 2 + 8 + 8 + 8 : 4 + 8 + 8 + 8;
+    const double adamw_bytes = is_bf16 ? 2 + 8 + 8 + 8 : 4 + 8 + 8 + 8;
     at::Tensor total = at::zeros({}, wide.options().dtype(at::kDouble));
     at::Tensor sum = wide.clone();
     bench.run({"adamw_step", adamw_bytes * count, 0, [&](std::size_t) { ops_.adamw_step(state, params); }}, 1);

@@ -11,6 +11,7 @@ namespace {
 
 using test::exact;
 using test::expect_within;
+using test::parameter_of;
 using test::unit_of;
 
 struct Types {
@@ -24,23 +25,24 @@ class Momentum : public test::KernelTest {
  protected:
   [[nodiscard]] MomentumState state(std::int64_t size, const Types& types, at::Device on) const {
     const at::Tensor p = random({size}, at::kFloat, 1).to(on);
-    const bool has_master = types.weight == at::kBFloat16;
-    return {p.to(types.weight), random({size}, types.gradient, 2).to(on), has_master ? p.clone() : at::Tensor(),
-            at::zeros_like(p)};
+    return {parameter_of(p, types.weight), random({size}, types.gradient, 2).to(on), at::zeros_like(p)};
   }
 
   static MomentumState moved(const MomentumState& state, bool shifted) {
     const auto move = [&](const at::Tensor& tensor) {
       return !tensor.defined() ? tensor : shifted ? misaligned(tensor) : tensor.clone();
     };
-    return {move(state.weight), move(state.gradient), move(state.master), move(state.momentum_buffer)};
+    return {{move(state.parameter.weight), move(state.parameter.low)},
+            move(state.gradient),
+            move(state.momentum_buffer)};
   }
 
   static void expect_same_bits(const MomentumState& actual, const MomentumState& expected) {
     const auto same = [](const at::Tensor& a, const at::Tensor& b) { return at::equal(a.cpu(), b.cpu()); };
-    EXPECT_TRUE(same(actual.weight, expected.weight));
+    const Parameter& parameter = actual.parameter;
+    EXPECT_TRUE(same(parameter.weight, expected.parameter.weight));
+    EXPECT_TRUE(!parameter.low.defined() || same(parameter.low, expected.parameter.low));
     EXPECT_TRUE(same(actual.momentum_buffer, expected.momentum_buffer));
-    EXPECT_TRUE(!actual.master.defined() || same(actual.master, expected.master));
   }
 };
 
@@ -50,8 +52,7 @@ TEST_P(Momentum, StepsAsTorchOptimSgd) {
   for (const Types& types : kTypes) {
     for (const double trust_ratio : {1.0, 0.0625}) {
       const MomentumState range = state(1000, types, device());
-      const at::Tensor& parameter = range.master.defined() ? range.master : range.weight;
-      at::Tensor p = exact(parameter).clone();
+      at::Tensor p = exact(join_parameter(range.parameter)).clone();
       at::Tensor b = at::zeros_like(p);
       at::Tensor size = at::zeros_like(p);  // of the buffer's summands
       at::Tensor bound = at::zeros_like(p);
@@ -67,11 +68,10 @@ TEST_P(Momentum, StepsAsTorchOptimSgd) {
         const double unit = unit_of(at::kFloat);
         const auto steps = static_cast<double>(step);
         bound = bound + unit * (2 * p.abs() + 8 * steps * params.lr * size);
+        const at::Tensor parameter = join_parameter(range.parameter);
         expect_within(parameter, p, bound, "parameter");
         expect_within(range.momentum_buffer, b, 8 * steps * unit * size, "momentum_buffer");
-        if (range.master.defined()) {
-          EXPECT_TRUE(at::equal(range.weight, range.master.to(at::kBFloat16)));
-        }
+        test::expect_rounded(range.parameter.weight, parameter);
       }
     }
   }
@@ -105,26 +105,28 @@ TEST_P(Momentum, KeepsAPieceTheSameAsTheWhole) {
   for (const auto& [begin, length] : {std::tuple{0, 333}, {333, 8}, {341, 659}}) {
     const auto piece = [begin = begin, length = length](const at::Tensor& t) { return t.narrow(0, begin, length); };
     ops().momentum_step(
-        {piece(pieces.weight), piece(pieces.gradient), piece(pieces.master), piece(pieces.momentum_buffer)}, params);
+        {narrow(pieces.parameter, begin, length), piece(pieces.gradient), piece(pieces.momentum_buffer)}, params);
   }
   expect_same_bits(pieces, whole);
 }
 
 TEST_P(Momentum, AddsTheSumsOfWhichTrustRatiosAreMade) {
-  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+  for (const Types& types : kTypes) {
     for (const std::int64_t size : {0L, 1L, 5L, 4096L, 4097L, 1'000'003L}) {
-      SCOPED_TRACE(testing::Message() << size << " " << at::toString(type));
-      const at::Tensor p = misaligned(random({size}, at::kFloat, 1));
-      const at::Tensor g = misaligned(random({size}, type, 2));
+      SCOPED_TRACE(testing::Message() << size << " " << at::toString(types.weight) << " "
+                                      << at::toString(types.gradient));
+      const Parameter parameter = parameter_of(misaligned(random({size}, at::kFloat, 1)), types.weight);
+      const at::Tensor p = join_parameter(parameter);
+      const at::Tensor g = misaligned(random({size}, types.gradient, 2));
       const auto options = at::TensorOptions().dtype(at::kDouble).device(device());
       at::Tensor sums = at::full({3}, 2.0, options);
-      ops().add_trust_sums(p, g, sums);
+      ops().add_trust_sums(parameter, g, sums);
       const at::Tensor products = at::stack({exact(p) * exact(p), exact(p) * exact(g), exact(g) * exact(g)});
       // Products of two fp32 numbers are exact in fp64; sums of n err by at most n units of what is added.
       const double unit = unit_of(at::kDouble) * static_cast<double>(size + 2);
       expect_within(sums, 2 + products.sum(1), unit * (2 + products.abs().sum(1)), "sums");
       at::Tensor again = at::full({3}, 2.0, options);
-      ops().add_trust_sums(p, g, again);
+      ops().add_trust_sums(parameter, g, again);
       EXPECT_TRUE(at::equal(sums, again));
     }
   }
@@ -133,11 +135,11 @@ TEST_P(Momentum, AddsTheSumsOfWhichTrustRatiosAreMade) {
 TEST_P(Momentum, RefusesWhatItCannotTake) {
   MomentumState range = state(8, {at::kBFloat16, at::kFloat}, device());
   EXPECT_THROW(ops().momentum_step(range, {.momentum = 1}), core::Error);
-  range.master = at::Tensor();
+  range.parameter.low = at::Tensor();
   EXPECT_THROW(ops().momentum_step(range, {}), core::Error);
   range = state(8, {at::kFloat, at::kFloat}, device());
-  at::Tensor two_sums = at::zeros({2}, range.weight.options().dtype(at::kDouble));
-  EXPECT_THROW(ops().add_trust_sums(range.weight, range.gradient, two_sums), core::Error);
+  at::Tensor two_sums = at::zeros({2}, range.gradient.options().dtype(at::kDouble));
+  EXPECT_THROW(ops().add_trust_sums(range.parameter, range.gradient, two_sums), core::Error);
   range.momentum_buffer = range.momentum_buffer.to(at::kBFloat16);
   EXPECT_THROW(ops().momentum_step(range, {}), core::Error);
 }

@@ -14,6 +14,7 @@ namespace {
 
 using test::exact;
 using test::expect_within;
+using test::parameter_of;
 using test::unit_of;
 
 constexpr std::int64_t kSizes[] = {1, 3, 4, 31, 33, 1000, 4097, 100'003};
@@ -24,7 +25,7 @@ struct Oracle {
   at::Tensor m_size, bound;
 
   explicit Oracle(const AdamWState& state)
-      : p(exact(state.master.defined() ? state.master : state.weight).clone()),
+      : p(exact(join_parameter(state.parameter)).clone()),
         m(exact(state.exp_avg).clone()),
         v(exact(state.exp_avg_sq).clone()),
         m_size(m.abs()),
@@ -60,24 +61,27 @@ class Optimizer : public test::KernelTest {
 
   [[nodiscard]] AdamWState state(std::int64_t size, const Types& types, at::Device on) const {
     const at::Tensor p = random({size}, at::kFloat, 1).to(on);
-    const bool has_master = types.weight == at::kBFloat16;
-    return {p.to(types.weight), random({size}, types.gradient, 2).to(on), has_master ? p.clone() : at::Tensor(),
-            at::zeros_like(p), at::zeros_like(p)};
+    return {parameter_of(p, types.weight), random({size}, types.gradient, 2).to(on), at::zeros_like(p),
+            at::zeros_like(p)};
   }
 
   static AdamWState moved(const AdamWState& state, bool shifted) {
     const auto move = [&](const at::Tensor& tensor) {
       return !tensor.defined() ? tensor : shifted ? misaligned(tensor) : tensor.clone();
     };
-    return {move(state.weight), move(state.gradient), move(state.master), move(state.exp_avg), move(state.exp_avg_sq)};
+    return {{move(state.parameter.weight), move(state.parameter.low)},
+            move(state.gradient),
+            move(state.exp_avg),
+            move(state.exp_avg_sq)};
   }
 
   static void expect_same_bits(const AdamWState& actual, const AdamWState& expected) {
     const auto same = [](const at::Tensor& a, const at::Tensor& b) { return at::equal(a.cpu(), b.cpu()); };
-    EXPECT_TRUE(same(actual.weight, expected.weight));
+    const Parameter& parameter = actual.parameter;
+    EXPECT_TRUE(same(parameter.weight, expected.parameter.weight));
+    EXPECT_TRUE(!parameter.low.defined() || same(parameter.low, expected.parameter.low));
     EXPECT_TRUE(same(actual.exp_avg, expected.exp_avg));
     EXPECT_TRUE(same(actual.exp_avg_sq, expected.exp_avg_sq));
-    EXPECT_TRUE(!actual.master.defined() || same(actual.master, expected.master));
   }
 };
 
@@ -92,11 +96,9 @@ TEST_P(Optimizer, StepsAsTorchOptimAdamW) {
       params.step = step;
       ops().adamw_step(range, params);
       oracle.step(range.gradient, params, ++steps);
-      const at::Tensor& parameter = range.master.defined() ? range.master : range.weight;
+      const at::Tensor parameter = join_parameter(range.parameter);
       expect_within(parameter, oracle.p, oracle.bound, "parameter");
-      if (range.master.defined()) {
-        EXPECT_TRUE(at::equal(range.weight, range.master.to(at::kBFloat16)));
-      }
+      test::expect_rounded(range.parameter.weight, parameter);
     }
     const double unit = unit_of(at::kFloat);
     expect_within(range.exp_avg, oracle.m, 4 * steps * unit * oracle.m_size, "exp_avg");
@@ -131,7 +133,7 @@ TEST_P(Optimizer, KeepsAPieceTheSameAsTheWhole) {
   ops().adamw_step(whole, params);
   for (const auto& [begin, length] : {std::tuple{0, 333}, {333, 8}, {341, 659}}) {
     const auto piece = [begin = begin, length = length](const at::Tensor& t) { return t.narrow(0, begin, length); };
-    ops().adamw_step({piece(pieces.weight), piece(pieces.gradient), piece(pieces.master), piece(pieces.exp_avg),
+    ops().adamw_step({narrow(pieces.parameter, begin, length), piece(pieces.gradient), piece(pieces.exp_avg),
                       piece(pieces.exp_avg_sq)},
                      params);
   }
@@ -144,7 +146,7 @@ TEST_P(Optimizer, PassesNonFiniteGradientsOn) {
   range.gradient[5] = std::numeric_limits<float>::quiet_NaN();
   range.gradient[6] = std::numeric_limits<float>::infinity();
   ops().adamw_step(range, {.lr = 1e-3});
-  const at::Tensor is_number = at::isfinite(range.weight.to(at::kFloat)).cpu();
+  const at::Tensor is_number = at::isfinite(join_parameter(range.parameter)).cpu();
   EXPECT_EQ(is_number.sum().item<std::int64_t>(), 62);
   EXPECT_FALSE(is_number[5].item<bool>() || is_number[6].item<bool>());
 }
@@ -195,7 +197,7 @@ TEST_P(Optimizer, Accumulates) {
 TEST_P(Optimizer, RefusesWhatItCannotTake) {
   AdamWState range = state(8, {at::kBFloat16, at::kFloat}, device());
   EXPECT_THROW(ops().adamw_step(range, {.step = 0}), core::Error);
-  range.master = at::Tensor();
+  range.parameter.low = at::Tensor();
   EXPECT_THROW(ops().adamw_step(range, {}), core::Error);
   range = state(8, {at::kFloat, at::kFloat}, device());
   range.exp_avg = range.exp_avg.to(at::kBFloat16);

@@ -59,4 +59,19 @@ void expect_within(const at::Tensor& actual, const at::Tensor& expected, const a
   }
 }
 
+kernels::Parameter parameter_of(const at::Tensor& values, at::ScalarType type) {
+  if (type == at::kFloat) {
+    return {values.clone(), {}};
+  }
+  kernels::Parameter parameter{at::empty_like(values, values.options().dtype(type)),
+                               at::empty_like(values, values.options().dtype(at::kShort))};
+  kernels::split_parameter(values, parameter);
+  return parameter;
+}
+
+void expect_rounded(const at::Tensor& weight, const at::Tensor& values) {
+  const at::Tensor least = (exact(values) - exact(values.to(weight.scalar_type()))).abs();
+  EXPECT_TRUE((exact(values) - exact(weight)).abs().le(least).all().item<bool>());
+}
+
 }  // namespace tessera::test

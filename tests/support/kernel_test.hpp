@@ -48,4 +48,10 @@ at::Tensor exact_leaf(const at::Tensor& tensor);
 /// where it is computed.
 void expect_within(const at::Tensor& actual, const at::Tensor& expected, const at::Tensor& bound, const char* what);
 
+/// What an optimizer updates, with fp32 `values` of any alignment and a weight of `type`.
+kernels::Parameter parameter_of(const at::Tensor& values, at::ScalarType type);
+
+/// `weight` is fp32 `values`, or as near to them as bf16 can be.
+void expect_rounded(const at::Tensor& weight, const at::Tensor& values);
+
 }  // namespace tessera::test

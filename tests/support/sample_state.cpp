@@ -1,5 +1,7 @@
 #include "support/sample_state.hpp"
 
+#include "tessera/core/split_float.hpp"
+
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -39,6 +41,36 @@ std::vector<std::byte> sample_bytes(const state::StateView& view, int salt) {
     const void* const source =
         view.dtype == DType::kFloat32 ? static_cast<const void*>(&value) : static_cast<const void*>(&rounded);
     std::memcpy(bytes.data() + static_cast<std::size_t>(element - view.begin) * size, source, size);
+  }
+  return bytes;
+}
+
+std::size_t half_bytes(const state::StateView& view) { return static_cast<std::size_t>(view.num_bytes()) / 2; }
+
+void put_bytes(const state::StateView& view, const std::vector<std::byte>& bytes) {
+  if (view.low == nullptr) {
+    std::memcpy(view.data, bytes.data(), bytes.size());
+    return;
+  }
+  for (std::size_t i = 0; i < bytes.size() / sizeof(float); ++i) {
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, bytes.data() + i * sizeof(bits), sizeof(bits));
+    const core::SplitFloat halves = core::split_float(bits);
+    static_cast<std::uint16_t*>(view.data)[i] = halves.high;
+    static_cast<std::uint16_t*>(view.low)[i] = halves.low;
+  }
+}
+
+std::vector<std::byte> bytes_of(const state::StateView& view) {
+  std::vector<std::byte> bytes(static_cast<std::size_t>(view.num_bytes()));
+  if (view.low == nullptr) {
+    std::memcpy(bytes.data(), view.data, bytes.size());
+    return bytes;
+  }
+  for (std::size_t i = 0; i < bytes.size() / sizeof(float); ++i) {
+    const std::uint32_t bits = core::join_float(
+        {static_cast<const std::uint16_t*>(view.data)[i], static_cast<const std::uint16_t*>(view.low)[i]});
+    std::memcpy(bytes.data() + i * sizeof(bits), &bits, sizeof(bits));
   }
   return bytes;
 }
@@ -86,29 +118,32 @@ void SampleState::add(const state::TensorInfo& tensor, std::int64_t begin, std::
   if (begin >= end) {
     return;
   }
-  state::StateView view{tensor.parameter, tensor.component, tensor.dtype, tensor.shape, begin, end, nullptr};
-  view.data = storage_.emplace_back(static_cast<std::size_t>(view.num_bytes())).data();
+  state::StateView view{tensor.parameter, tensor.component, tensor.dtype, tensor.shape, begin, end};
+  std::byte* const memory = storage_.emplace_back(static_cast<std::size_t>(view.num_bytes())).data();
+  view.data = memory;
+  if (view.component == Component::kMaster) {  // in halves, as the engine has it beside a bf16 weight
+    view.low = memory + half_bytes(view);
+  }
   description_.mine.push_back(view);
 }
 
 void SampleState::fill() {
   for (const state::StateView& view : description_.mine) {
-    const auto bytes = sample_bytes(view, salt_);
-    std::memcpy(view.data, bytes.data(), bytes.size());
+    put_bytes(view, sample_bytes(view, salt_));
   }
 }
 
 void SampleState::clear() {
   for (const state::StateView& view : description_.mine) {
-    std::memset(view.data, 0, static_cast<std::size_t>(view.num_bytes()));
+    put_bytes(view, std::vector<std::byte>(static_cast<std::size_t>(view.num_bytes())));
   }
 }
 
 std::string SampleState::find_difference() const {
   for (const state::StateView& view : description_.mine) {
     const auto expected = sample_bytes(view, salt_);
-    const auto* const actual = static_cast<const std::byte*>(view.data);
-    const auto [left, right] = std::mismatch(expected.begin(), expected.end(), actual);
+    const auto actual = bytes_of(view);
+    const auto [left, right] = std::mismatch(expected.begin(), expected.end(), actual.begin());
     if (left != expected.end()) {
       const auto element =
           view.begin + (left - expected.begin()) / static_cast<std::ptrdiff_t>(core::size_of(view.dtype));

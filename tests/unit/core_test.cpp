@@ -2,12 +2,15 @@
 #include "tessera/core/error.hpp"
 #include "tessera/core/handle.hpp"
 #include "tessera/core/philox.hpp"
+#include "tessera/core/split_float.hpp"
 #include "tessera/core/suggest.hpp"
 #include "tessera/core/units.hpp"
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <string>
 #include <utility>
@@ -23,6 +26,24 @@ TEST(BFloat16, RoundsToNearestEven) {
   EXPECT_EQ(float_to_bf16(std::numeric_limits<float>::max()), 0x7F80);
   EXPECT_TRUE(std::isnan(bf16_to_float(float_to_bf16(std::numeric_limits<float>::quiet_NaN()))));
   EXPECT_EQ(bf16_to_float(0xC000), -2.0F);
+}
+
+// Every upper half, with lower ones that round down, up and neither.
+TEST(SplitFloat, JoinsAgainAndRoundsToNearest) {
+  for (std::uint32_t upper = 0; upper <= 0xFFFF; ++upper) {
+    for (const std::uint32_t low : {0x0000U, 0x0001U, 0x7FFFU, 0x8000U, 0x8001U, 0xFFFFU}) {
+      const std::uint32_t bits = upper << 16U | low;
+      const auto value = std::bit_cast<float>(bits);
+      const SplitFloat halves = split_float(bits);
+      if (std::isnan(value)) {
+        EXPECT_TRUE(std::isnan(std::bit_cast<float>(join_float(halves))) && std::isnan(bf16_to_float(halves.high)));
+        continue;
+      }
+      ASSERT_EQ(join_float(halves), bits);
+      const std::uint16_t away_from_zero = upper + (low >= 0x8000U ? 1 : 0);
+      ASSERT_EQ(halves.high, low == 0x8000U ? away_from_zero : float_to_bf16(value)) << bits;
+    }
+  }
 }
 
 TEST(Units, ReadsAndWritesAmountsOfMemory) {

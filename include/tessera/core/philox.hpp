@@ -1,13 +1,8 @@
 #pragma once
 
-#include <cstdint>
+#include "tessera/core/host_device.hpp"
 
-// This header is compiled by nvcc too; there its functions run on the device as well.
-#ifdef __CUDACC__
-#define TESSERA_HOST_DEVICE __host__ __device__
-#else
-#define TESSERA_HOST_DEVICE
-#endif
+#include <cstdint>
 
 namespace tessera::core {
 

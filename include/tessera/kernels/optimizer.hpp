@@ -18,10 +18,23 @@ struct AdamWParams {
   std::int64_t step = 1;      ///< this update's number, from 1, for the bias correction
 };
 
+/// The fp32 numbers that an optimizer updates: `weight` itself where that is fp32; else the bf16 weight, which is the
+/// number rounded to nearest, and what rounding took from it (core::SplitFloat).
+struct Parameter {
+  at::Tensor weight;  ///< fp32 or bf16
+  at::Tensor low;     ///< int16; undefined where `weight` is fp32
+};
+
+/// Elements [begin, begin + size).
+Parameter narrow(const Parameter& parameter, std::int64_t begin, std::int64_t size);
+/// Stores fp32 `values`.
+void split_parameter(const at::Tensor& values, const Parameter& parameter);
+/// The fp32 values: `weight` itself where that is fp32.
+at::Tensor join_parameter(const Parameter& parameter);
+
 struct AdamWState {
-  at::Tensor weight;      ///< bf16 or fp32, written
+  Parameter parameter;    ///< updated
   at::Tensor gradient;    ///< bf16 or fp32, read
-  at::Tensor master;      ///< fp32; undefined where `weight` is fp32 and is its own master
   at::Tensor exp_avg;     ///< fp32
   at::Tensor exp_avg_sq;  ///< fp32
 };
@@ -41,9 +54,8 @@ struct MomentumParams {
 };
 
 struct MomentumState {
-  at::Tensor weight;           ///< bf16 or fp32, written
+  Parameter parameter;         ///< updated
   at::Tensor gradient;         ///< bf16 or fp32, read
-  at::Tensor master;           ///< fp32; undefined where `weight` is fp32 and is its own master
   at::Tensor momentum_buffer;  ///< fp32
 };
 
@@ -53,8 +65,8 @@ struct MomentumState {
 using MomentumStep = void(const MomentumState& state, const MomentumParams& params);
 
 /// Adds [sum of p^2, sum of p g, sum of g^2] to `sums` (fp64, on the device): of these LARS's ratio of norms is made.
-/// `parameter` is fp32, `gradient` bf16 or fp32. The order of summation depends on the length alone.
-using AddTrustSums = void(const at::Tensor& parameter, const at::Tensor& gradient, at::Tensor& sums);
+/// `gradient` is bf16 or fp32. The order of summation depends on the length alone.
+using AddTrustSums = void(const Parameter& parameter, const at::Tensor& gradient, at::Tensor& sums);
 
 /// Adds the sum of squares of `flat` (bf16 or fp32) to the fp64 scalar `total`. The order of summation depends on the
 /// length alone, so that the result is the same in every run.

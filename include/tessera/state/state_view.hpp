@@ -39,6 +39,8 @@ struct StateView {
   std::int64_t begin = 0;  ///< first element of mine, row-major over global_shape
   std::int64_t end = 0;    ///< one past the last
   void* data = nullptr;    ///< element `begin`
+  /// Where an fp32 element is in two halves (core::SplitFloat): its lower ones; `data` then has the upper ones.
+  void* low = nullptr;
 
   [[nodiscard]] std::int64_t num_elements() const { return end - begin; }
   [[nodiscard]] std::int64_t num_bytes() const {

@@ -12,17 +12,16 @@ namespace tessera::kernels::optimizer {
 
 namespace {
 
-/// Weight, gradient and master of one op's state.
-void check_parameter(std::string_view op, const at::Tensor& weight, const at::Tensor& gradient,
-                     const at::Tensor& master) {
+void check_parameter(std::string_view op, const Parameter& parameter, const at::Tensor& gradient) {
+  const at::Tensor& weight = parameter.weight;
   Check(op, "weight", weight).is_float().has_dim(1).is_contiguous();
   const at::Device device = weight.device();
   const at::IntArrayRef shape = weight.sizes();
   Check(op, "gradient", gradient).is_float().has_shape(shape).is_contiguous().is_on(device);
   if (weight.scalar_type() == at::kBFloat16) {
-    Check(op, "master", master).has_type(at::kFloat).has_shape(shape).is_contiguous().is_on(device);
+    Check(op, "low", parameter.low).has_type(at::kShort).has_shape(shape).is_contiguous().is_on(device);
   } else {
-    core::require(!master.defined(), "kernels", "{}: an fp32 weight is its own master, and was given one", op);
+    core::require(!parameter.low.defined(), "kernels", "{}: an fp32 weight has no low half, and was given one", op);
   }
 }
 
@@ -32,16 +31,25 @@ void check_moment(std::string_view op, const at::Tensor& moment, const at::Tenso
 
 }  // namespace
 
+ParameterPointers pointers_of(const Parameter& parameter) {
+  if (!parameter.low.defined()) {
+    return {.whole = parameter.weight.mutable_data_ptr<float>(), .high = nullptr, .low = nullptr};
+  }
+  return {.whole = nullptr,
+          .high = reinterpret_cast<std::uint16_t*>(parameter.weight.mutable_data_ptr<at::BFloat16>()),
+          .low = reinterpret_cast<std::uint16_t*>(parameter.low.mutable_data_ptr<std::int16_t>())};
+}
+
 void check_adamw(const AdamWState& state, const AdamWParams& params) {
-  check_parameter("adamw_step", state.weight, state.gradient, state.master);
-  check_moment("adamw_step", state.exp_avg, state.weight);
-  check_moment("adamw_step", state.exp_avg_sq, state.weight);
+  check_parameter("adamw_step", state.parameter, state.gradient);
+  check_moment("adamw_step", state.exp_avg, state.parameter.weight);
+  check_moment("adamw_step", state.exp_avg_sq, state.parameter.weight);
   core::require(params.step >= 1, "kernels", "adamw_step: step is {}; the first is 1", params.step);
 }
 
 void check_momentum(const MomentumState& state, const MomentumParams& params) {
-  check_parameter("momentum_step", state.weight, state.gradient, state.master);
-  check_moment("momentum_step", state.momentum_buffer, state.weight);
+  check_parameter("momentum_step", state.parameter, state.gradient);
+  check_moment("momentum_step", state.momentum_buffer, state.parameter.weight);
   core::require(params.momentum >= 0 && params.momentum < 1, "kernels", "momentum_step: momentum is {}, not in [0, 1)",
                 params.momentum);
 }
@@ -68,14 +76,10 @@ AdamWConstants constants_of(const AdamWParams& params) {
           .step_size = static_cast<float>(params.lr / correction1)};
 }
 
-void check_trust_sums(const at::Tensor& parameter, const at::Tensor& gradient, const at::Tensor& sums) {
-  Check("add_trust_sums", "parameter", parameter).has_type(at::kFloat).has_dim(1).is_contiguous();
-  Check("add_trust_sums", "gradient", gradient)
-      .is_float()
-      .has_shape(parameter.sizes())
-      .is_contiguous()
-      .is_on(parameter.device());
-  Check("add_trust_sums", "sums", sums).has_type(at::kDouble).has_shape({3}).is_contiguous().is_on(parameter.device());
+void check_trust_sums(const Parameter& parameter, const at::Tensor& gradient, const at::Tensor& sums) {
+  check_parameter("add_trust_sums", parameter, gradient);
+  const at::Device device = parameter.weight.device();
+  Check("add_trust_sums", "sums", sums).has_type(at::kDouble).has_shape({3}).is_contiguous().is_on(device);
 }
 
 void check_sum_of_squares(const at::Tensor& flat, const at::Tensor& total) {

@@ -49,19 +49,10 @@ double chunked_sum_of_squares(const T* values, std::int64_t size) {
 }
 
 template <class T>
-optimizer::TrustSums chunked_trust_sums(const float* parameter, const T* gradient, std::int64_t size) {
+optimizer::TrustSums chunked_trust_sums(const optimizer::ParameterPointers& parameter, const T* gradient, std::int64_t size) {
   return sum_chunks<3>(size, [=](std::int64_t first, std::int64_t count) {
-    return optimizer::trust_sums(parameter + first, gradient + first, count);
+    return optimizer::trust_sums(parameter.from(first), gradient + first, count);
   });
-}
-
-// bf16 weights beside an fp32 master, or null.
-std::uint16_t* weight_bits(const at::Tensor& weight, const at::Tensor& master) {
-  return master.defined() ? reinterpret_cast<std::uint16_t*>(weight.mutable_data_ptr<at::BFloat16>()) : nullptr;
-}
-
-float* master_of(const at::Tensor& weight, const at::Tensor& master) {
-  return (master.defined() ? master : weight).mutable_data_ptr<float>();
 }
 
 // Calls `work` with a pointer to the elements of `flat`.
@@ -79,14 +70,12 @@ void with_elements(const at::Tensor& flat, const Work& work) {
 void adamw_step(const AdamWState& state, const AdamWParams& params) {
   optimizer::check_adamw(state, params);
   const optimizer::AdamWConstants constants = optimizer::constants_of(params);
-  auto* const weight = weight_bits(state.weight, state.master);
-  auto* const master = master_of(state.weight, state.master);
+  const optimizer::ParameterPointers parameter = optimizer::pointers_of(state.parameter);
   auto* const exp_avg = state.exp_avg.mutable_data_ptr<float>();
   auto* const exp_avg_sq = state.exp_avg_sq.mutable_data_ptr<float>();
   with_elements(state.gradient, [&](const auto* gradient) {
-    at::parallel_for(0, state.weight.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-      optimizer::adamw_range({weight == nullptr ? nullptr : weight + begin, master + begin, exp_avg + begin,
-                              exp_avg_sq + begin, end - begin},
+    at::parallel_for(0, state.gradient.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+      optimizer::adamw_range({parameter.from(begin), exp_avg + begin, exp_avg_sq + begin, end - begin},
                              gradient + begin, constants);
     });
   });
@@ -95,22 +84,19 @@ void adamw_step(const AdamWState& state, const AdamWParams& params) {
 void momentum_step(const MomentumState& state, const MomentumParams& params) {
   optimizer::check_momentum(state, params);
   const optimizer::MomentumConstants constants = optimizer::constants_of(params);
-  auto* const weight = weight_bits(state.weight, state.master);
-  auto* const master = master_of(state.weight, state.master);
+  const optimizer::ParameterPointers parameter = optimizer::pointers_of(state.parameter);
   auto* const buffer = state.momentum_buffer.mutable_data_ptr<float>();
   with_elements(state.gradient, [&](const auto* gradient) {
-    at::parallel_for(0, state.weight.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-      optimizer::momentum_range(
-          {weight == nullptr ? nullptr : weight + begin, master + begin, buffer + begin, end - begin}, gradient + begin,
-          constants);
+    at::parallel_for(0, state.gradient.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+      optimizer::momentum_range({parameter.from(begin), buffer + begin, end - begin}, gradient + begin, constants);
     });
   });
 }
 
-void add_trust_sums(const at::Tensor& parameter, const at::Tensor& gradient, at::Tensor& sums) {
+void add_trust_sums(const Parameter& parameter, const at::Tensor& gradient, at::Tensor& sums) {
   optimizer::check_trust_sums(parameter, gradient, sums);
   with_elements(gradient, [&](const auto* values) {
-    const optimizer::TrustSums more = chunked_trust_sums(parameter.const_data_ptr<float>(), values, parameter.numel());
+    const optimizer::TrustSums more = chunked_trust_sums(optimizer::pointers_of(parameter), values, gradient.numel());
     for (std::size_t i = 0; i < more.size(); ++i) {
       sums.mutable_data_ptr<double>()[i] += more[i];
     }

@@ -4,6 +4,7 @@
 #include "tessera/core/vector_clones.hpp"
 
 #include <array>
+#include <bit>
 #include <cmath>
 
 // Compiled with -ffp-contract=off (src/CMakeLists.txt), so that products stay rounded.
@@ -15,53 +16,85 @@ namespace {
 
 [[gnu::always_inline]] inline float to_float(std::uint16_t bits) { return core::bf16_to_float(bits); }
 
-template <bool kHasWeight, class Gradient>
+// The fp32 parameters of a range, joined and split as they are read and written.
+class WholeParameter {
+ public:
+  [[gnu::always_inline]] explicit WholeParameter(const ParameterPointers& pointers) : values_(pointers.whole) {}
+  [[gnu::always_inline]] float get(std::int64_t i) const { return values_[i]; }
+  [[gnu::always_inline]] void set(std::int64_t i, float value) const { values_[i] = value; }
+
+ private:
+  float* __restrict values_;
+};
+
+class SplitParameter {
+ public:
+  [[gnu::always_inline]] explicit SplitParameter(const ParameterPointers& pointers)
+      : high_(pointers.high), low_(pointers.low) {}
+  [[gnu::always_inline]] float get(std::int64_t i) const {
+    return std::bit_cast<float>(core::join_float({high_[i], low_[i]}));
+  }
+  [[gnu::always_inline]] void set(std::int64_t i, float value) const {
+    const core::SplitFloat halves = core::split_float(std::bit_cast<std::uint32_t>(value));
+    high_[i] = halves.high;
+    low_[i] = halves.low;
+  }
+
+ private:
+  std::uint16_t* __restrict high_;
+  std::uint16_t* __restrict low_;
+};
+
+template <class Parameter, class Gradient>
 [[gnu::always_inline]] inline void update(const AdamWRange& range, const Gradient* gradient,
                                           const AdamWConstants& constants) {
-  std::uint16_t* __restrict weight = range.weight;
-  float* __restrict master = range.master;
+  const Parameter parameter(range.parameter);
   float* __restrict exp_avg = range.exp_avg;
   float* __restrict exp_avg_sq = range.exp_avg_sq;
   const Gradient* __restrict source = gradient;
   const AdamWConstants c = constants;
   for (std::int64_t i = 0; i < range.size; ++i) {
-    const AdamWElement e = adamw_update({master[i], exp_avg[i], exp_avg_sq[i]}, to_float(source[i]), c);
-    master[i] = e.parameter;
+    const AdamWElement e = adamw_update({parameter.get(i), exp_avg[i], exp_avg_sq[i]}, to_float(source[i]), c);
+    parameter.set(i, e.parameter);
     exp_avg[i] = e.exp_avg;
     exp_avg_sq[i] = e.exp_avg_sq;
-    if constexpr (kHasWeight) {
-      weight[i] = core::float_to_bf16(e.parameter);
-    }
   }
 }
 
-template <bool kHasWeight, class Gradient>
+template <class Parameter, class Gradient>
 [[gnu::always_inline]] inline void update(const MomentumRange& range, const Gradient* gradient,
                                           const MomentumConstants& constants) {
-  std::uint16_t* __restrict weight = range.weight;
-  float* __restrict master = range.master;
+  const Parameter parameter(range.parameter);
   float* __restrict buffer = range.buffer;
   const Gradient* __restrict source = gradient;
   const MomentumConstants c = constants;
   for (std::int64_t i = 0; i < range.size; ++i) {
-    const MomentumElement e = momentum_update({master[i], buffer[i]}, to_float(source[i]), c);
-    master[i] = e.parameter;
+    const MomentumElement e = momentum_update({parameter.get(i), buffer[i]}, to_float(source[i]), c);
+    parameter.set(i, e.parameter);
     buffer[i] = e.buffer;
-    if constexpr (kHasWeight) {
-      weight[i] = core::float_to_bf16(e.parameter);
-    }
+  }
+}
+
+template <class Range, class Gradient, class Constants>
+[[gnu::always_inline]] inline void update_range(const Range& range, const Gradient* gradient,
+                                                const Constants& constants) {
+  if (range.parameter.is_split()) {
+    update<SplitParameter>(range, gradient, constants);
+  } else {
+    update<WholeParameter>(range, gradient, constants);
   }
 }
 
 // Each of the products is summed as sum() below does.
-template <class Gradient>
-[[gnu::always_inline]] inline TrustSums products(const float* parameter, const Gradient* gradient, std::int64_t size) {
+template <class Parameter, class Gradient>
+[[gnu::always_inline]] inline TrustSums products(const Parameter& parameter, const Gradient* gradient,
+                                                 std::int64_t size) {
   constexpr std::int64_t kLanes = 16;
   std::array<double, kLanes> squares{};
   std::array<double, kLanes> mixed{};
   std::array<double, kLanes> gradients{};
   const auto add = [&](std::int64_t i, std::size_t lane) {
-    const double p = parameter[i];
+    const double p = parameter.get(i);
     const double g = to_float(gradient[i]);
     squares[lane] += p * p;
     mixed[lane] += p * g;
@@ -83,6 +116,13 @@ template <class Gradient>
     sums[2] += gradients[lane];
   }
   return sums;
+}
+
+template <class Gradient>
+[[gnu::always_inline]] inline TrustSums products_of(const ParameterPointers& parameter, const Gradient* gradient,
+                                                    std::int64_t size) {
+  return parameter.is_split() ? products(SplitParameter(parameter), gradient, size)
+                              : products(WholeParameter(parameter), gradient, size);
 }
 
 template <class T>
@@ -111,46 +151,30 @@ template <class T>
 
 TESSERA_VECTOR_CLONES void adamw_range(const AdamWRange& range, const float* gradient,
                                        const AdamWConstants& constants) {
-  if (range.weight == nullptr) {
-    update<false>(range, gradient, constants);
-  } else {
-    update<true>(range, gradient, constants);
-  }
+  update_range(range, gradient, constants);
 }
 
 TESSERA_VECTOR_CLONES void adamw_range(const AdamWRange& range, const std::uint16_t* gradient,
                                        const AdamWConstants& constants) {
-  if (range.weight == nullptr) {
-    update<false>(range, gradient, constants);
-  } else {
-    update<true>(range, gradient, constants);
-  }
+  update_range(range, gradient, constants);
 }
 
 TESSERA_VECTOR_CLONES void momentum_range(const MomentumRange& range, const float* gradient,
                                           const MomentumConstants& constants) {
-  if (range.weight == nullptr) {
-    update<false>(range, gradient, constants);
-  } else {
-    update<true>(range, gradient, constants);
-  }
+  update_range(range, gradient, constants);
 }
 
 TESSERA_VECTOR_CLONES void momentum_range(const MomentumRange& range, const std::uint16_t* gradient,
                                           const MomentumConstants& constants) {
-  if (range.weight == nullptr) {
-    update<false>(range, gradient, constants);
-  } else {
-    update<true>(range, gradient, constants);
-  }
+  update_range(range, gradient, constants);
 }
 
-TESSERA_VECTOR_CLONES TrustSums trust_sums(const float* parameter, const float* gradient, std::int64_t size) {
-  return products(parameter, gradient, size);
+TESSERA_VECTOR_CLONES TrustSums trust_sums(const ParameterPointers& parameter, const float* gradient, std::int64_t size) {
+  return products_of(parameter, gradient, size);
 }
 
-TESSERA_VECTOR_CLONES TrustSums trust_sums(const float* parameter, const std::uint16_t* gradient, std::int64_t size) {
-  return products(parameter, gradient, size);
+TESSERA_VECTOR_CLONES TrustSums trust_sums(const ParameterPointers& parameter, const std::uint16_t* gradient, std::int64_t size) {
+  return products_of(parameter, gradient, size);
 }
 
 TESSERA_VECTOR_CLONES double sum_of_squares(const float* values, std::int64_t size) { return sum(values, size); }

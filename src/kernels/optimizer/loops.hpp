@@ -2,6 +2,7 @@
 
 #include "kernels/optimizer/adamw_element.hpp"
 #include "kernels/optimizer/momentum_element.hpp"
+#include "kernels/optimizer/parameter_pointers.hpp"
 
 #include <array>
 #include <cstdint>
@@ -11,10 +12,8 @@
 
 namespace tessera::kernels::optimizer {
 
-/// Any `weight` that is not fp32 has a `master`; an fp32 weight is updated through `master` and `weight` is null.
 struct AdamWRange {
-  std::uint16_t* weight;
-  float* master;
+  ParameterPointers parameter;
   float* exp_avg;
   float* exp_avg_sq;
   std::int64_t size;
@@ -23,10 +22,8 @@ struct AdamWRange {
 void adamw_range(const AdamWRange& range, const float* gradient, const AdamWConstants& constants);
 void adamw_range(const AdamWRange& range, const std::uint16_t* gradient, const AdamWConstants& constants);
 
-/// As AdamWRange.
 struct MomentumRange {
-  std::uint16_t* weight;
-  float* master;
+  ParameterPointers parameter;
   float* buffer;
   std::int64_t size;
 };
@@ -36,8 +33,8 @@ void momentum_range(const MomentumRange& range, const std::uint16_t* gradient, c
 
 /// [sum of p^2, sum of p g, sum of g^2] in fp64, in an order that depends on `size` alone.
 using TrustSums = std::array<double, 3>;
-TrustSums trust_sums(const float* parameter, const float* gradient, std::int64_t size);
-TrustSums trust_sums(const float* parameter, const std::uint16_t* gradient, std::int64_t size);
+TrustSums trust_sums(const ParameterPointers& parameter, const float* gradient, std::int64_t size);
+TrustSums trust_sums(const ParameterPointers& parameter, const std::uint16_t* gradient, std::int64_t size);
 
 /// In fp64, in an order that depends on `size` alone.
 double sum_of_squares(const float* values, std::int64_t size);

@@ -18,10 +18,9 @@ __device__ __forceinline__ void update(float& parameter, float& buffer, float gr
 template <class Gradient>
 __device__ __forceinline__ void update_one(const MomentumArgs& args, const MomentumConstants& constants,
                                            std::int64_t i) {
-  update(args.master[i], args.buffer[i], to_float(static_cast<const Gradient*>(args.gradient)[i]), constants);
-  if (args.weight != nullptr) {
-    static_cast<__nv_bfloat16*>(args.weight)[i] = __float2bfloat16_rn(args.master[i]);
-  }
+  float parameter = load_parameter(args.parameter, i);
+  update(parameter, args.buffer[i], to_float(static_cast<const Gradient*>(args.gradient)[i]), constants);
+  store_parameter(args.parameter, i, parameter);
 }
 
 template <class Gradient>
@@ -29,14 +28,14 @@ __global__ void __launch_bounds__(kThreads) momentum_kernel(MomentumArgs args, M
   const std::int64_t num_quads = args.size / 4;
   const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * (kThreads * kQuads) + threadIdx.x;
   float4 gradient[kQuads];
-  float4 master[kQuads];
+  float4 parameter[kQuads];
   float4 buffer[kQuads];
 #pragma unroll
   for (int q = 0; q < kQuads; ++q) {
     const std::int64_t quad = first + q * kThreads;
     if (quad < num_quads) {
       gradient[q] = load_quad(static_cast<const Gradient*>(args.gradient) + 4 * quad);
-      master[q] = load_quad(args.master + 4 * quad);
+      parameter[q] = load_parameter_quad(args.parameter, 4 * quad);
       buffer[q] = load_quad(args.buffer + 4 * quad);
     }
   }
@@ -44,15 +43,12 @@ __global__ void __launch_bounds__(kThreads) momentum_kernel(MomentumArgs args, M
   for (int q = 0; q < kQuads; ++q) {
     const std::int64_t quad = first + q * kThreads;
     if (quad < num_quads) {
-      update(master[q].x, buffer[q].x, gradient[q].x, constants);
-      update(master[q].y, buffer[q].y, gradient[q].y, constants);
-      update(master[q].z, buffer[q].z, gradient[q].z, constants);
-      update(master[q].w, buffer[q].w, gradient[q].w, constants);
-      store_quad(args.master + 4 * quad, master[q]);
+      update(parameter[q].x, buffer[q].x, gradient[q].x, constants);
+      update(parameter[q].y, buffer[q].y, gradient[q].y, constants);
+      update(parameter[q].z, buffer[q].z, gradient[q].z, constants);
+      update(parameter[q].w, buffer[q].w, gradient[q].w, constants);
+      store_parameter_quad(args.parameter, 4 * quad, parameter[q]);
       store_quad(args.buffer + 4 * quad, buffer[q]);
-      if (args.weight != nullptr) {
-        store_quad(static_cast<__nv_bfloat16*>(args.weight) + 4 * quad, master[q]);
-      }
     }
   }
   const std::int64_t tail = 4 * num_quads + first;
@@ -77,7 +73,7 @@ __global__ void __launch_bounds__(kThreads) trust_sums_kernel(TrustSumsArgs args
   double sums[kNumSums] = {};
 #pragma unroll 4
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < args.size; i += stride) {
-    const double p = args.parameter[i];
+    const double p = load_parameter(args.parameter, i);
     const double g = to_float(gradient[i]);
     sums[0] += p * p;
     sums[1] += p * g;
@@ -115,7 +111,7 @@ std::int64_t num_trust_blocks(std::int64_t size) {
 }  // namespace
 
 void launch_momentum(const MomentumArgs& args, const MomentumConstants& constants, cudaStream_t stream) {
-  const bool is_aligned = are_aligned(16, args.master, args.buffer) && are_aligned(8, args.weight) &&
+  const bool is_aligned = is_aligned_for_quads(args.parameter) && are_aligned(16, args.buffer) &&
                           are_aligned(quad_bytes(args.gradient_dtype), args.gradient);
   dispatch(args.gradient_dtype, [&](auto type) {
     using T = decltype(type);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/optimizer/momentum_element.hpp"
+#include "kernels/optimizer/parameter_pointers.hpp"
 #include "tessera/core/dtype.hpp"
 
 #include <cuda_runtime_api.h>
@@ -12,10 +13,9 @@
 namespace tessera::kernels::optimizer {
 
 struct MomentumArgs {
-  void* weight;  ///< bf16, or null where the weight is fp32 and `master` is it
+  ParameterPointers parameter;
   const void* gradient;
   core::DType gradient_dtype;
-  float* master;
   float* buffer;
   std::int64_t size;
 };
@@ -24,7 +24,7 @@ struct MomentumArgs {
 void launch_momentum(const MomentumArgs& args, const MomentumConstants& constants, cudaStream_t stream);
 
 struct TrustSumsArgs {
-  const float* parameter;
+  ParameterPointers parameter;
   const void* gradient;
   core::DType gradient_dtype;
   std::int64_t size;

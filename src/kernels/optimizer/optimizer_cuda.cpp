@@ -12,16 +12,14 @@
 namespace tessera::kernels::cuda {
 
 void adamw_step(const AdamWState& state, const AdamWParams& params) {
-  const CudaScope scope("adamw_step", state.weight);
+  const CudaScope scope("adamw_step", state.gradient);
   optimizer::check_adamw(state, params);
-  const bool has_master = state.master.defined();
-  optimizer::launch_adamw({.weight = has_master ? state.weight.mutable_data_ptr() : nullptr,
+  optimizer::launch_adamw({.parameter = optimizer::pointers_of(state.parameter),
                            .gradient = state.gradient.const_data_ptr(),
                            .gradient_dtype = dtype_of(state.gradient),
-                           .master = (has_master ? state.master : state.weight).mutable_data_ptr<float>(),
                            .exp_avg = state.exp_avg.mutable_data_ptr<float>(),
                            .exp_avg_sq = state.exp_avg_sq.mutable_data_ptr<float>(),
-                           .size = state.weight.numel()},
+                           .size = state.gradient.numel()},
                           optimizer::constants_of(params), scope.stream());
   scope.check_launch();
 }

@@ -19,11 +19,10 @@ __device__ __forceinline__ void update(float& parameter, float& exp_avg, float& 
 
 template <class Gradient>
 __device__ __forceinline__ void update_one(const AdamWArgs& args, const AdamWConstants& constants, std::int64_t i) {
-  update(args.master[i], args.exp_avg[i], args.exp_avg_sq[i], to_float(static_cast<const Gradient*>(args.gradient)[i]),
+  float parameter = load_parameter(args.parameter, i);
+  update(parameter, args.exp_avg[i], args.exp_avg_sq[i], to_float(static_cast<const Gradient*>(args.gradient)[i]),
          constants);
-  if (args.weight != nullptr) {
-    static_cast<__nv_bfloat16*>(args.weight)[i] = __float2bfloat16_rn(args.master[i]);
-  }
+  store_parameter(args.parameter, i, parameter);
 }
 
 template <class Gradient>
@@ -31,7 +30,7 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(AdamWArgs args, AdamWCo
   const std::int64_t num_quads = args.size / 4;
   const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * (kThreads * kQuads) + threadIdx.x;
   float4 gradient[kQuads];
-  float4 master[kQuads];
+  float4 parameter[kQuads];
   float4 exp_avg[kQuads];
   float4 exp_avg_sq[kQuads];
 #pragma unroll
@@ -39,7 +38,7 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(AdamWArgs args, AdamWCo
     const std::int64_t quad = first + q * kThreads;
     if (quad < num_quads) {
       gradient[q] = load_quad(static_cast<const Gradient*>(args.gradient) + 4 * quad);
-      master[q] = load_quad(args.master + 4 * quad);
+      parameter[q] = load_parameter_quad(args.parameter, 4 * quad);
       exp_avg[q] = load_quad(args.exp_avg + 4 * quad);
       exp_avg_sq[q] = load_quad(args.exp_avg_sq + 4 * quad);
     }
@@ -48,16 +47,13 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(AdamWArgs args, AdamWCo
   for (int q = 0; q < kQuads; ++q) {
     const std::int64_t quad = first + q * kThreads;
     if (quad < num_quads) {
-      update(master[q].x, exp_avg[q].x, exp_avg_sq[q].x, gradient[q].x, constants);
-      update(master[q].y, exp_avg[q].y, exp_avg_sq[q].y, gradient[q].y, constants);
-      update(master[q].z, exp_avg[q].z, exp_avg_sq[q].z, gradient[q].z, constants);
-      update(master[q].w, exp_avg[q].w, exp_avg_sq[q].w, gradient[q].w, constants);
-      store_quad(args.master + 4 * quad, master[q]);
+      update(parameter[q].x, exp_avg[q].x, exp_avg_sq[q].x, gradient[q].x, constants);
+      update(parameter[q].y, exp_avg[q].y, exp_avg_sq[q].y, gradient[q].y, constants);
+      update(parameter[q].z, exp_avg[q].z, exp_avg_sq[q].z, gradient[q].z, constants);
+      update(parameter[q].w, exp_avg[q].w, exp_avg_sq[q].w, gradient[q].w, constants);
+      store_parameter_quad(args.parameter, 4 * quad, parameter[q]);
       store_quad(args.exp_avg + 4 * quad, exp_avg[q]);
       store_quad(args.exp_avg_sq + 4 * quad, exp_avg_sq[q]);
-      if (args.weight != nullptr) {
-        store_quad(static_cast<__nv_bfloat16*>(args.weight) + 4 * quad, master[q]);
-      }
     }
   }
   const std::int64_t tail = 4 * num_quads + first;
@@ -152,7 +148,7 @@ __global__ void __launch_bounds__(kThreads) accumulate_scalar_kernel(AccumulateA
 }  // namespace
 
 void launch_adamw(const AdamWArgs& args, const AdamWConstants& constants, cudaStream_t stream) {
-  const bool is_aligned = are_aligned(16, args.master, args.exp_avg, args.exp_avg_sq) && are_aligned(8, args.weight) &&
+  const bool is_aligned = is_aligned_for_quads(args.parameter) && are_aligned(16, args.exp_avg, args.exp_avg_sq) &&
                           are_aligned(quad_bytes(args.gradient_dtype), args.gradient);
   dispatch(args.gradient_dtype, [&](auto type) {
     using T = decltype(type);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/optimizer/adamw_element.hpp"
+#include "kernels/optimizer/parameter_pointers.hpp"
 #include "tessera/core/dtype.hpp"
 
 #include <cuda_runtime_api.h>
@@ -12,10 +13,9 @@
 namespace tessera::kernels::optimizer {
 
 struct AdamWArgs {
-  void* weight;  ///< bf16, or null where the weight is fp32 and `master` is it
+  ParameterPointers parameter;
   const void* gradient;
   core::DType gradient_dtype;
-  float* master;
   float* exp_avg;
   float* exp_avg_sq;
   std::int64_t size;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "kernels/optimizer/parameter_pointers.hpp"
 #include "kernels/vectors.cuh"
 
 #include <algorithm>
@@ -28,11 +29,48 @@ __device__ __forceinline__ void store_quad(float* address, const float4& quad) {
   *reinterpret_cast<float4*>(address) = quad;
 }
 
-__device__ __forceinline__ void store_quad(__nv_bfloat16* address, const float4& quad) {
-  const __nv_bfloat162 low = __floats2bfloat162_rn(quad.x, quad.y);
-  const __nv_bfloat162 high = __floats2bfloat162_rn(quad.z, quad.w);
-  *reinterpret_cast<uint2*>(address) =
-      make_uint2(*reinterpret_cast<const std::uint32_t*>(&low), *reinterpret_cast<const std::uint32_t*>(&high));
+__device__ __forceinline__ float load_parameter(const ParameterPointers& parameter, std::int64_t i) {
+  return parameter.is_split() ? __uint_as_float(core::join_float({parameter.high[i], parameter.low[i]}))
+                              : parameter.whole[i];
+}
+
+__device__ __forceinline__ void store_parameter(const ParameterPointers& parameter, std::int64_t i, float value) {
+  if (parameter.is_split()) {
+    const core::SplitFloat halves = core::split_float(__float_as_uint(value));
+    parameter.high[i] = halves.high;
+    parameter.low[i] = halves.low;
+  } else {
+    parameter.whole[i] = value;
+  }
+}
+
+/// The quad whose first element is `first`.
+__device__ __forceinline__ float4 load_parameter_quad(const ParameterPointers& parameter, std::int64_t first) {
+  if (!parameter.is_split()) {
+    return load_quad(parameter.whole + first);
+  }
+  const ushort4 high = *reinterpret_cast<const ushort4*>(parameter.high + first);
+  const ushort4 low = *reinterpret_cast<const ushort4*>(parameter.low + first);
+  return {__uint_as_float(core::join_float({high.x, low.x})), __uint_as_float(core::join_float({high.y, low.y})),
+          __uint_as_float(core::join_float({high.z, low.z})), __uint_as_float(core::join_float({high.w, low.w}))};
+}
+
+__device__ __forceinline__ void store_parameter_quad(const ParameterPointers& parameter, std::int64_t first,
+                                                     const float4& quad) {
+  if (!parameter.is_split()) {
+    store_quad(parameter.whole + first, quad);
+    return;
+  }
+  const core::SplitFloat x = core::split_float(__float_as_uint(quad.x));
+  const core::SplitFloat y = core::split_float(__float_as_uint(quad.y));
+  const core::SplitFloat z = core::split_float(__float_as_uint(quad.z));
+  const core::SplitFloat w = core::split_float(__float_as_uint(quad.w));
+  *reinterpret_cast<ushort4*>(parameter.high + first) = make_ushort4(x.high, y.high, z.high, w.high);
+  *reinterpret_cast<ushort4*>(parameter.low + first) = make_ushort4(x.low, y.low, z.low, w.low);
+}
+
+inline bool is_aligned_for_quads(const ParameterPointers& parameter) {
+  return are_aligned(16, parameter.whole) && are_aligned(8, parameter.high, parameter.low);
 }
 
 /// The sum over a block, in thread 0.

@@ -11,7 +11,7 @@ namespace tessera::kernels::reference {
 void adamw_step(const AdamWState& state, const AdamWParams& params) {
   optimizer::check_adamw(state, params);
   const optimizer::AdamWConstants c = optimizer::constants_of(params);
-  const at::Tensor parameter = state.master.defined() ? state.master : state.weight;
+  const at::Tensor parameter = join_parameter(state.parameter);
   const at::Tensor& exp_avg = state.exp_avg;
   const at::Tensor& exp_avg_sq = state.exp_avg_sq;
   const at::Tensor gradient = state.gradient.to(at::kFloat) * c.gradient_scale;
@@ -24,22 +24,18 @@ void adamw_step(const AdamWState& state, const AdamWParams& params) {
   const at::Tensor root = exp_avg_sq.to(at::kDouble).sqrt().to(at::kFloat);
   const at::Tensor denominator = root.mul_(c.inverse_sqrt_correction2).add_(c.eps);
   parameter.sub_((exp_avg * c.step_size).div_(denominator));
-  if (state.master.defined()) {
-    state.weight.copy_(parameter);
-  }
+  split_parameter(parameter, state.parameter);
 }
 
 void momentum_step(const MomentumState& state, const MomentumParams& params) {
   optimizer::check_momentum(state, params);
   const optimizer::MomentumConstants c = optimizer::constants_of(params);
-  const at::Tensor parameter = state.master.defined() ? state.master : state.weight;
+  const at::Tensor parameter = join_parameter(state.parameter);
   at::Tensor change = state.gradient.to(at::kFloat) * c.gradient_scale;
   change.add_(parameter * c.weight_decay).mul_(c.trust_ratio);
   state.momentum_buffer.mul_(c.momentum).add_(change);
   parameter.sub_(state.momentum_buffer * c.lr);
-  if (state.master.defined()) {
-    state.weight.copy_(parameter);
-  }
+  split_parameter(parameter, state.parameter);
 }
 
 namespace {
@@ -64,10 +60,10 @@ void add_sum_of_squares(const at::Tensor& flat, at::Tensor& total) {
   }
 }
 
-void add_trust_sums(const at::Tensor& parameter, const at::Tensor& gradient, at::Tensor& sums) {
+void add_trust_sums(const Parameter& parameter, const at::Tensor& gradient, at::Tensor& sums) {
   optimizer::check_trust_sums(parameter, gradient, sums);
-  if (parameter.numel() > 0) {
-    const at::Tensor p = parameter.to(at::kDouble);
+  if (gradient.numel() > 0) {
+    const at::Tensor p = join_parameter(parameter).to(at::kDouble);
     const at::Tensor g = gradient.to(at::kDouble);
     sums.add_(at::stack({sum_by_rows(p * p), sum_by_rows(p * g), sum_by_rows(g * g)}));
   }

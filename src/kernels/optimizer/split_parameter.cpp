@@ -1,0 +1,37 @@
+#include "tessera/core/error.hpp"
+#include "tessera/kernels/optimizer.hpp"
+
+#include <ATen/ATen.h>
+
+// core::split_float in ATen's operations, of any device.
+
+namespace tessera::kernels {
+
+Parameter narrow(const Parameter& parameter, std::int64_t begin, std::int64_t size) {
+  const at::Tensor& low = parameter.low;
+  return {parameter.weight.narrow(0, begin, size), low.defined() ? low.narrow(0, begin, size) : at::Tensor()};
+}
+
+void split_parameter(const at::Tensor& values, const Parameter& parameter) {
+  core::require(values.scalar_type() == at::kFloat, "kernels", "split_parameter: the values must be fp32");
+  if (!parameter.low.defined()) {
+    parameter.weight.copy_(values);
+    return;
+  }
+  const at::Tensor bits = at::where(values.isnan(), at::full({}, 0x7FC00000, values.options().dtype(at::kInt)),
+                                    values.view(at::kInt));
+  parameter.low.copy_(bits.bitwise_and(0xFFFF));
+  parameter.weight.view(at::kShort).copy_(at::bitwise_right_shift(bits + 0x8000, 16));
+}
+
+at::Tensor join_parameter(const Parameter& parameter) {
+  if (!parameter.low.defined()) {
+    return parameter.weight;
+  }
+  const at::Tensor low = parameter.low.to(at::kInt);
+  const at::Tensor rounded_up = low.lt(0).to(at::kInt);
+  const at::Tensor upper = parameter.weight.view(at::kShort).to(at::kInt) - rounded_up;
+  return at::bitwise_or(at::bitwise_left_shift(upper, 16), low.bitwise_and(0xFFFF)).view(at::kFloat);
+}
+
+}  // namespace tessera::kernels
