@@ -5,6 +5,7 @@
 #include "checkpoint/names.hpp"
 #include "checkpoint/save_plan.hpp"
 #include "checkpoint/state_file.hpp"
+#include "checkpoint/view_memory.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/io/crc32c.hpp"
 

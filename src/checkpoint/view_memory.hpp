@@ -15,7 +15,8 @@ class ViewMemory {
  public:
   explicit ViewMemory(const MemoryCopier& copier) : copier_(copier) {}
 
-  /// The bytes of elements [begin, end) of the parameter: the view's own where it can, or a buffer's, until the next call.
+  /// The bytes of elements [begin, end) of the parameter: the view's own where it can, or a buffer's, until the next
+  /// call.
   const std::byte* read(const state::StateView& view, std::int64_t begin, std::int64_t end);
 
   /// Where a caller may put the bytes of [begin, end) itself: null where they have to go through write().

@@ -104,7 +104,9 @@ class FlagReader {
                     core::list_of(others, "and"));
       return;
     }
-    const auto value = parse(segment, name, num_values(setting));
+    const bool is_alone = segment.size() == 1 && segment.front().find('=') == std::string::npos;
+    const auto value =
+        is_alone && !setting.implied.empty() ? std::string(setting.implied) : parse(segment, name, num_values(setting));
     if (!value) {
       return;
     }

@@ -20,6 +20,12 @@ Setting needed_for(unsigned verbs, Setting setting) {
   return setting;
 }
 
+/// `setting`, which the flag alone gives this value.
+Setting implied_by_name(std::string_view value, Setting setting) {
+  setting.implied = value;
+  return setting;
+}
+
 /// `setting`, which a checkpoint records.
 Setting recorded(Setting setting) {
   setting.in_checkpoint = true;
@@ -35,8 +41,10 @@ Settings model_settings(ModelConfig& model) {
       {"load_pretrained", "", kForTraining, &model.load_pretrained,
        "start from the weights in --pretrained_model_path"},
       {"random_init", "", kForTraining, &model.random_init, "start from random weights (what happens without either)"},
-      {"gradient_checkpointing", "", kForFinetuning, &model.gradient_checkpointing,
-       "recompute activations in the backward pass instead of keeping them"},
+      implied_by_name("block", {"gradient_checkpointing", "LEVEL", kForFinetuning, &model.gradient_checkpointing,
+                                "activations that backward computes again instead of keeping them: none, feed_forward "
+                                "(gate and up), block (all but each block's input; so the flag alone), or auto: of as "
+                                "few blocks as the device's memory demands"}),
       {"drop_path", "RATE", kForFinetuning, &model.drop_path,
        "stochastic depth: each image goes without a branch of a block (attention or feed-forward) with a probability "
        "that rises from 0 in the first block to this in the last",

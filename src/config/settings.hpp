@@ -45,6 +45,7 @@ struct Setting {
   std::string_view old_name = {};  ///< another name of the flag; empty: none
   unsigned required = kNoVerb;     ///< verbs that cannot do without it
   bool in_checkpoint = false;      ///< where `eval` is not told, the checkpoint says it
+  std::string_view implied = {};   ///< what the flag alone stands for; empty: it needs a value
   std::string_view group = {};     ///< heading in --help
 };
 

@@ -112,6 +112,14 @@ void check_runtime(const Checked& checked) {
   }
 }
 
+void check_recomputation(const Checked& checked) {
+  const Command& command = checked.command;
+  if (command.verb == Verb::kPlan && command.run.model.gradient_checkpointing == GradientCheckpointing::kAuto &&
+      !command.plan.gpu_memory) {
+    checked.problems.add("--gradient_checkpointing auto goes by the memory of the GPU: give --gpu_memory 80GiB or so");
+  }
+}
+
 /// --resume takes a path, or as the reference pipeline did the name of a checkpoint in --output_dir.
 void settle_resume(const Checked& checked) {
   OutputConfig& output = checked.command.run.output;
@@ -323,6 +331,7 @@ void check_settings(Checked checked) {
   check_optimizer(checked);
   check_zero(checked);
   check_runtime(checked);
+  check_recomputation(checked);
   settle_resume(checked);
   check_output(checked);
   check_eval(checked);

@@ -32,6 +32,11 @@ constexpr std::array<Name<DTypeChoice>, 3> kDTypes{
     {{"auto", DTypeChoice::kAuto}, {"bf16", DTypeChoice::kBFloat16}, {"fp32", DTypeChoice::kFloat32}}};
 constexpr std::array<Name<EraseMode>, 3> kEraseModes{
     {{"const", EraseMode::kConst}, {"rand", EraseMode::kRand}, {"pixel", EraseMode::kPixel}}};
+constexpr std::array<Name<GradientCheckpointing>, 4> kCheckpointing{
+    {{"none", GradientCheckpointing::kNone},
+     {"feed_forward", GradientCheckpointing::kFeedForward},
+     {"block", GradientCheckpointing::kBlock},
+     {"auto", GradientCheckpointing::kAuto}}};
 constexpr std::array<Name<MixMode>, 3> kMixModes{
     {{"batch", MixMode::kBatch}, {"pair", MixMode::kPair}, {"elem", MixMode::kElem}}};
 constexpr std::array<Name<OptimizerKind>, 3> kOptimizers{
@@ -44,6 +49,7 @@ const auto& names_of(DeviceChoice /*tag*/) { return kDevices; }
 const auto& names_of(CollectivesChoice /*tag*/) { return kCollectives; }
 const auto& names_of(DTypeChoice /*tag*/) { return kDTypes; }
 const auto& names_of(EraseMode /*tag*/) { return kEraseModes; }
+const auto& names_of(GradientCheckpointing /*tag*/) { return kCheckpointing; }
 const auto& names_of(MixMode /*tag*/) { return kMixModes; }
 const auto& names_of(OptimizerKind /*tag*/) { return kOptimizers; }
 const auto& names_of(core::DType /*tag*/) { return kWireTypes; }

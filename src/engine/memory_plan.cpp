@@ -8,6 +8,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <ranges>
+#include <string>
 
 namespace tessera::engine {
 namespace {
@@ -108,6 +110,25 @@ ActivationBytes activations_of(const PlannedRun& run) {
   return bytes;
 }
 
+// Of the blocks that are trained, all but the last: see model::RecomputePolicy.
+std::int64_t num_recomputable(const PlannedRun& run) {
+  return std::max<std::int64_t>(0, run.shape.num_hidden_layers - run.frozen_blocks - 1);
+}
+
+std::string what_is_recomputed(const PlannedRun& run) {
+  const std::int64_t num_blocks = num_recomputable(run);
+  const std::int64_t whole = std::min(run.recompute.whole_blocks, num_blocks);
+  const std::int64_t feed_forwards = std::min(run.recompute.feed_forwards, num_blocks - whole);
+  std::string what;
+  if (whole > 0) {
+    what += fmt::format("; {} of {} blocks computed again", whole, num_blocks + 1);
+  }
+  if (feed_forwards > 0) {
+    what += fmt::format("; gate and up of {}{} again", feed_forwards, whole > 0 ? " more" : " blocks computed");
+  }
+  return what;
+}
+
 std::int64_t sum_of(const std::vector<MemoryItem>& items) {
   std::int64_t sum = 0;
   for (const MemoryItem& item : items) {
@@ -140,8 +161,7 @@ MemoryPlan plan_memory(const PlannedRun& run) {
   for (MemoryItem& item : engine_items(options, trained)) {
     plan.items.push_back(std::move(item));
   }
-  plan.items.push_back(
-      {"activations", activations.kept, run.recompute ? "each block's input, kept for backward" : "kept for backward"});
+  plan.items.push_back({"activations", activations.kept, "kept for backward" + what_is_recomputed(run)});
   plan.items.push_back({"working memory", activations.transient, "of the block that is being computed"});
   add_surroundings(plan, run.geometry, run.batch_size, element, options.device);
   if (run.snapshots) {
@@ -149,6 +169,22 @@ MemoryPlan plan_memory(const PlannedRun& run) {
     plan.host_items.front().bytes += frozen / run.world;
   }
   return plan;
+}
+
+model::RecomputePolicy cheapest_recompute(const PlannedRun& run, std::int64_t bytes) {
+  const std::int64_t num_blocks = num_recomputable(run);
+  // First gate and up of more and more blocks, which is cheap for what it frees, then more and more whole blocks.
+  const auto policy_of = [num_blocks](std::int64_t level) {
+    const std::int64_t whole = std::max<std::int64_t>(0, level - num_blocks);
+    return model::RecomputePolicy{whole, std::min(level, num_blocks) - whole};
+  };
+  const auto levels = std::views::iota(std::int64_t{0}, 2 * num_blocks);
+  const auto least = std::ranges::partition_point(levels, [&](std::int64_t level) {
+    PlannedRun trial = run;
+    trial.recompute = policy_of(level);
+    return plan_memory(trial).total() > bytes;
+  });
+  return policy_of(least == levels.end() ? 2 * num_blocks : *least);
 }
 
 MemoryPlan plan_probe_memory(const PlannedProbe& probe) {

@@ -4,37 +4,60 @@
 
 namespace tessera::model {
 
-ActivationBytes predict_activation_bytes(const config::ModelShape& shape, const Geometry& geometry, std::int64_t batch,
-                                         std::int64_t bytes_per_element, bool recompute) {
-  const std::int64_t rows = batch * geometry.num_tokens();
-  const std::int64_t hidden = shape.hidden_size;
-  const std::int64_t projected = shape.query_size() + 2 * shape.key_size();
-  // Elements of a row that a block keeps up to its attention, and after it; fp32 scalars a row beside them: two rstd,
-  // and one logsumexp a head. The last block keeps nothing to speak of after it: one row an image.
-  const std::int64_t first_half = hidden + projected + shape.query_size();
-  const std::int64_t second_half = hidden + 2 * shape.intermediate_size;
-  const std::int64_t scalars = 4 * (2 + shape.num_attention_heads);
-  const std::int64_t block_row = bytes_per_element * (first_half + second_half) + scalars;
-  const std::int64_t last_row = bytes_per_element * first_half + scalars;
-  const std::int64_t num_whole = shape.num_hidden_layers - 1;
+namespace {
 
-  // What a block's backward takes on top. In the feed-forward: the gradients of its output and of SwiGLU's, and one
-  // more. In attention, when the second half is gone: those of its output, and of the block's middle; q and k again;
-  // the gradients of q, k and v, packed and not.
-  const std::int64_t feed_forward = shape.intermediate_size + 2 * hidden;
-  const std::int64_t attention = 2 * hidden + 3 * shape.query_size() + 3 * shape.key_size() + projected;
-  const std::int64_t in_last = last_row + bytes_per_element * attention;
-  const std::int64_t in_whole = block_row + bytes_per_element * std::max(feed_forward, attention - second_half);
-  ActivationBytes bytes;
-  if (recompute) {
-    bytes.kept = rows * bytes_per_element * shape.num_hidden_layers * hidden;
-    bytes.transient = rows * std::max(in_last, in_whole);
-  } else {
-    bytes.kept = rows * (num_whole * block_row + last_row);
-    bytes.transient = rows * (std::max(in_last, in_whole - block_row) - last_row);
+// Bytes of one row: of one token.
+struct RowBytes {
+  std::int64_t input = 0;      ///< of a block
+  std::int64_t attention = 0;  ///< kept of a block up to its attention, the input and fp32 scalars included
+  std::int64_t middle = 0;     ///< kept behind it
+  std::int64_t gate_up = 0;
+  // On top of those, in a block's backward.
+  std::int64_t in_feed_forward = 0;
+  std::int64_t in_attention = 0;
+
+  [[nodiscard]] std::int64_t whole() const { return attention + middle + gate_up; }
+  [[nodiscard]] std::int64_t kept(Recompute recompute) const {
+    return recompute == Recompute::kBlock ? input : attention + middle + (recompute == Recompute::kNone ? gate_up : 0);
   }
-  bytes.kept += rows * bytes_per_element * geometry.patch_elements();
-  return bytes;
+};
+
+RowBytes row_bytes(const config::ModelShape& shape, std::int64_t element) {
+  const std::int64_t hidden = shape.hidden_size;
+  const std::int64_t query = shape.query_size();
+  const std::int64_t projected = query + 2 * shape.key_size();
+  // fp32 scalars a row: two rstd, and one logsumexp a head.
+  const std::int64_t scalars = 4 * (2 + shape.num_attention_heads);
+  // What a block's backward takes on top. In the feed-forward: the gradients of its output and of SwiGLU's, and one
+  // more. In attention, when what lies behind it is gone: those of its output, and of the block's middle; q and k
+  // again; the gradients of q, k and v, packed and not.
+  return {.input = element * hidden,
+          .attention = element * (hidden + projected + query) + scalars,
+          .middle = element * hidden,
+          .gate_up = element * 2 * shape.intermediate_size,
+          .in_feed_forward = element * (shape.intermediate_size + 2 * hidden),
+          .in_attention = element * (2 * hidden + 3 * query + 3 * shape.key_size() + projected)};
+}
+
+}  // namespace
+
+// The last block keeps nothing to speak of behind its attention: one row an image.
+ActivationBytes predict_activation_bytes(const config::ModelShape& shape, const Geometry& geometry, std::int64_t batch,
+                                         std::int64_t bytes_per_element, const RecomputePolicy& recompute) {
+  const RowBytes row = row_bytes(shape, bytes_per_element);
+  const std::int64_t num_before_last = shape.num_hidden_layers - 1;
+  std::int64_t kept = 0;  // by the blocks before the one that backward is at
+  std::int64_t peak = 0;
+  for (std::int64_t block = 0; block < num_before_last; ++block) {
+    const std::int64_t in_backward =
+        row.whole() + std::max(row.in_feed_forward, row.in_attention - row.middle - row.gate_up);
+    peak = std::max(peak, kept + in_backward);
+    kept += row.kept(recompute.of(block));
+  }
+  peak = std::max(peak, kept + row.attention + row.in_attention);
+  kept += row.attention;
+  const std::int64_t rows = batch * geometry.num_tokens();
+  return {rows * (kept + bytes_per_element * geometry.patch_elements()), rows * (peak - kept)};
 }
 
 std::int64_t predict_forward_bytes(const config::ModelShape& shape, const Geometry& geometry, std::int64_t batch,

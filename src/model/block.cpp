@@ -6,6 +6,8 @@
 #include <ATen/ops/mul.h>
 #include <ATen/ops/zeros.h>
 
+#include <utility>
+
 namespace tessera::model {
 namespace {
 
@@ -57,10 +59,38 @@ BlockActivations Block::activations(const at::Tensor& x_ND, std::int64_t batch, 
   made.middle_RD = ops_.linear_forward(scaled(used_rows(attended(made), batch), scales_.attention_B),
                                        weights.weight(units_.o_proj), used_rows(x_ND, batch));
 
+  make_gate_up(made, weights);
+  return made;
+}
+
+void Block::make_gate_up(BlockActivations& made, Weights& weights) const {
   const auto middle = ops_.rms_norm_forward(made.middle_RD, weights.weight(units_.post_norm), shape_.rms_norm_eps);
   made.middle_rstd_R = middle.rstd_N;
   made.gate_up_R2F = ops_.linear_forward(middle.y_ND, weights.weight(units_.gate_up), {});
-  return made;
+}
+
+void Block::leave_out(BlockActivations& made, Recompute recompute) {
+  switch (recompute) {
+    case Recompute::kNone:
+      return;
+    case Recompute::kFeedForward:
+      made.gate_up_R2F.reset();
+      made.middle_rstd_R.reset();
+      return;
+    case Recompute::kBlock:
+      BlockActivations input;
+      input.input_ND = std::move(made.input_ND);
+      made = std::move(input);
+      return;
+  }
+}
+
+void Block::make_again(BlockActivations& kept, Recompute recompute, std::int64_t batch, Weights& weights) const {
+  if (recompute == Recompute::kBlock) {
+    kept = activations(kept.input_ND, batch, weights);
+  } else if (recompute == Recompute::kFeedForward) {
+    make_gate_up(kept, weights);
+  }
 }
 
 at::Tensor Block::attended(const BlockActivations& made) const {

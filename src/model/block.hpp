@@ -6,6 +6,7 @@
 #include "tessera/model/drop_path.hpp"
 #include "tessera/model/param_table.hpp"
 #include "tessera/model/parameter_access.hpp"
+#include "tessera/model/recompute.hpp"
 
 #include <utility>
 
@@ -37,6 +38,10 @@ class Block {
   /// The forward pass of x_ND (`batch` images) but for its last product, which backward has no need of.
   [[nodiscard]] BlockActivations activations(const at::Tensor& x_ND, std::int64_t batch, Weights& weights) const;
 
+  /// What is left of them to keep, and the whole of it again.
+  static void leave_out(BlockActivations& made, Recompute recompute);
+  void make_again(BlockActivations& kept, Recompute recompute, std::int64_t batch, Weights& weights) const;
+
   /// y_RD, of what activations() made.
   [[nodiscard]] at::Tensor output(const BlockActivations& made, Weights& weights) const;
 
@@ -47,6 +52,7 @@ class Block {
  private:
   [[nodiscard]] kernels::SelfAttentionInputs attention_inputs(const at::Tensor& qkv_NC, std::int64_t batch,
                                                               Weights& weights) const;
+  void make_gate_up(BlockActivations& made, Weights& weights) const;
   /// The attention's output as [N, A].
   [[nodiscard]] at::Tensor attended(const BlockActivations& made) const;
   /// The R rows of N whose output is used, and N rows of which those are given and the others are zero.

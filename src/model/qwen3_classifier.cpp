@@ -43,6 +43,11 @@ Block Qwen3Classifier::make_block(std::int64_t index, const at::Tensor& branch_s
           scales_of_block(branch_scales_L2B, index)};
 }
 
+Recompute Qwen3Classifier::recompute_of(std::int64_t index) const {
+  const bool is_last = index + 1 == shape_.num_hidden_layers;
+  return is_last ? Recompute::kNone : options_.recompute.of(index - options_.frozen_blocks);
+}
+
 at::Tensor Qwen3Classifier::forward(const at::Tensor& images_B3SS, Weights& weights, Activations* keep) const {
   return classify(run_blocks(images_B3SS, weights, keep), weights, keep);
 }
@@ -67,12 +72,8 @@ at::Tensor Qwen3Classifier::run_blocks(const at::Tensor& images_B3SS, Weights& w
     BlockActivations made = block.activations(hidden_ND, batch, weights);
     hidden_ND = block.output(made, weights);
     if (keep != nullptr && index >= options_.frozen_blocks) {
-      BlockActivations& kept = keep->blocks[static_cast<std::size_t>(index)];
-      if (options_.recompute) {
-        kept.input_ND = std::move(made.input_ND);
-      } else {
-        kept = std::move(made);
-      }
+      Block::leave_out(made, recompute_of(index));
+      keep->blocks[static_cast<std::size_t>(index)] = std::move(made);
     }
   }
   return hidden_ND;  // of which the last block has left one row an image
@@ -111,9 +112,7 @@ void Qwen3Classifier::backward(const at::Tensor& dlogits_BC, Activations& activa
   for (std::int64_t index = shape_.num_hidden_layers - 1; index >= options_.frozen_blocks; --index) {
     const Block block = make_block(index, activations.branch_scales_L2B);
     BlockActivations& kept = activations.blocks[static_cast<std::size_t>(index)];
-    if (options_.recompute) {
-      kept = block.activations(kept.input_ND, batch, weights);
-    }
+    block.make_again(kept, recompute_of(index), batch, weights);
     dhidden_ND = block.backward(dhidden_ND, batch, kept, weights, gradients);
     kept = {};
   }

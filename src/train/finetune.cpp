@@ -41,13 +41,14 @@ void finetune(const config::RunConfig& config, const topology::Group& world, con
   const Platform& platform = prepared.platform;
   const model::Geometry geometry{config.data.input_size, config.data.patch_size, prepared.num_classes()};
   const engine::EngineOptions options = engine_options(config, platform.device, platform.compute);
-  const engine::MemoryPlan plan =
-      engine::plan_memory(planned_run(config, geometry.num_classes, platform.world(), options));
+  engine::PlannedRun planned = planned_run(config, geometry.num_classes, platform.world(), options);
+  settle_recompute(planned, config, platform);
+  const engine::MemoryPlan plan = engine::plan_memory(planned);
   const state::RunState run = begin_run(prepared, config, plan, "", log);
 
   const model::Qwen3Classifier model(
       config.model.shape, geometry, *platform.ops,
-      {platform.device, platform.compute, config.model.gradient_checkpointing, config.model.freeze_blocks});
+      {platform.device, platform.compute, planned.recompute, config.model.freeze_blocks});
   const int num_frozen_units = model::num_frozen_units(config.model.freeze_blocks);
   engine::Engine engine({model.params(), *platform.collectives, platform.mesh.world, *platform.ops, num_frozen_units},
                         options);

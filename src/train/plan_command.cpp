@@ -35,9 +35,13 @@ struct Planned {
   std::int64_t checkpoint_bytes = 0;
 };
 
-Planned plan_finetuning(const config::RunConfig& config, int world, c10::Device device, at::ScalarType compute) {
+Planned plan_finetuning(const config::Command& command, int world, c10::Device device, at::ScalarType compute) {
+  const config::RunConfig& config = command.run;
   engine::PlannedRun run =
       planned_run(config, planned_classes(config.data), world, engine_options(config, device, compute));
+  if (command.plan.gpu_memory) {
+    settle_recompute(run, config, command.plan.gpu_memory->bytes);
+  }
   run.snapshots = config.output.async_save;  // also of a run whose --output_dir is not chosen yet
   const model::SplitTable tables =
       model::split_table(model::build_param_table(run.shape, run.geometry), model::num_frozen_units(run.frozen_blocks));
@@ -57,7 +61,8 @@ std::int64_t planned_images(config::DatasetKind kind) {
   return kind == config::DatasetKind::kFashionMnist ? 70'000 : 60'000;
 }
 
-Planned plan_probe(const config::RunConfig& config, int world, c10::Device device, at::ScalarType compute) {
+Planned plan_probe(const config::Command& command, int world, c10::Device device, at::ScalarType compute) {
+  const config::RunConfig& config = command.run;
   const std::int64_t num_images = config.probe.cache_features ? planned_images(config.data.dataset) : 0;
   engine::PlannedProbe probe =
       planned_probe(config, {planned_classes(config.data), num_images, world, device, compute});
@@ -72,13 +77,14 @@ Planned plan_probe(const config::RunConfig& config, int world, c10::Device devic
 }  // namespace
 
 void print_plan(const config::Command& command) {
-  config::RunConfig config = command.run;
+  config::Command settled = command;
+  config::RunConfig& config = settled.run;
   const int world = command.plan.world_size.value_or(1);
   config::validate_world(config, world);
   const bool on_gpu = config.runtime.device != config::DeviceChoice::kCpu;
   const c10::Device device = on_gpu ? c10::kCUDA : c10::kCPU;
   const at::ScalarType compute = compute_type(config.runtime.dtype, on_gpu);
-  const Planned planned = (command.plan.linprobe ? plan_probe : plan_finetuning)(config, world, device, compute);
+  const Planned planned = (command.plan.linprobe ? plan_probe : plan_finetuning)(settled, world, device, compute);
   const auto& [plan, num_parameters, image_flops, on_disk] = planned;
   const double step_flops = image_flops * static_cast<double>(config.data.batch_size * config.data.accum_iter);
 

@@ -4,12 +4,27 @@
 #include "tessera/core/units.hpp"
 #include "train/meters.hpp"
 
+#include <array>
+
 namespace tessera::train {
 
 namespace {
 
 bool takes_snapshots(const config::RunConfig& config) {
   return config.output.async_save && !config.output.output_dir.empty() && !config.eval_only;
+}
+
+model::RecomputePolicy fixed_policy(config::GradientCheckpointing level, std::int64_t num_blocks) {
+  switch (level) {
+    case config::GradientCheckpointing::kFeedForward:
+      return {0, num_blocks};
+    case config::GradientCheckpointing::kBlock:
+      return {num_blocks, 0};
+    case config::GradientCheckpointing::kNone:
+    case config::GradientCheckpointing::kAuto:
+      break;
+  }
+  return {};
 }
 
 }  // namespace
@@ -19,11 +34,24 @@ engine::PlannedRun planned_run(const config::RunConfig& config, std::int64_t num
   return {config.model.shape,
           {config.data.input_size, config.data.patch_size, num_classes},
           config.data.batch_size,
-          config.model.gradient_checkpointing,
+          fixed_policy(config.model.gradient_checkpointing, config.model.shape.num_hidden_layers),
           world,
           options,
           takes_snapshots(config),
           config.model.freeze_blocks};
+}
+
+// The plan is within 5% of what a run takes; the allocator's gaps come on top.
+void settle_recompute(engine::PlannedRun& run, const config::RunConfig& config, std::int64_t device_bytes) {
+  if (config.model.gradient_checkpointing == config::GradientCheckpointing::kAuto) {
+    run.recompute = engine::cheapest_recompute(run, device_bytes - device_bytes / 16);
+  }
+}
+
+void settle_recompute(engine::PlannedRun& run, const config::RunConfig& config, const Platform& platform) {
+  std::array<double, 1> usable{static_cast<double>(usable_memory_bytes(platform.device, platform.mesh.node.size()))};
+  platform.mesh.world.min(usable);  // so that one plan holds for all ranks
+  settle_recompute(run, config, static_cast<std::int64_t>(usable[0]));
 }
 
 engine::EngineOptions head_options(const config::RunConfig& config, c10::Device device) {
@@ -86,7 +114,7 @@ void require_memory(const engine::MemoryPlan& plan, const Platform& platform) {
   core::require<core::UserError>(
       plan.total() <= usable, "train",
       "the run needs {} on each rank by the plan, but {} {} free:\n{}\n  use more ranks with --zero_stage 2, "
-      "--gradient_checkpointing, a smaller --batch_size (with --accum_iter), or a smaller model",
+      "--gradient_checkpointing auto, a smaller --batch_size (with --accum_iter), or a smaller model",
       core::format_bytes(static_cast<double>(plan.total())), core::format_bytes(static_cast<double>(usable)),
       platform.device.is_cpu() ? "of host memory is" : "of GPU memory is", to_table(plan));
   require_host_memory(plan, platform);

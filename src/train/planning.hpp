@@ -10,9 +10,14 @@
 
 namespace tessera::train {
 
-/// The run as the memory plan wants it.
+/// The run as the memory plan wants it, but for --gradient_checkpointing auto, which settle_recompute() settles.
 engine::PlannedRun planned_run(const config::RunConfig& config, std::int64_t num_classes, int world,
                                const engine::EngineOptions& options);
+
+/// Settles --gradient_checkpointing auto by the memory of a rank's device.
+void settle_recompute(engine::PlannedRun& run, const config::RunConfig& config, std::int64_t device_bytes);
+/// The same, by the memory that is free on the run's ranks. Collective over the run.
+void settle_recompute(engine::PlannedRun& run, const config::RunConfig& config, const Platform& platform);
 
 struct ProbeFacts {
   std::int64_t num_classes = 0;

@@ -44,12 +44,12 @@ engine::MicroBatch random_batch(const Bench& bench) {
 }
 
 /// Each timed step's parts, by part.
-std::map<std::string, std::vector<double>> time_steps(const Bench& bench, const engine::EngineOptions& options) {
+std::map<std::string, std::vector<double>> time_steps(const Bench& bench, const engine::PlannedRun& planned) {
   const config::RunConfig& config = bench.config;
   const Platform& platform = bench.platform;
   const model::Qwen3Classifier model(config.model.shape, bench.geometry, *platform.ops,
-                                     {platform.device, platform.compute, config.model.gradient_checkpointing});
-  engine::Engine engine({model.params(), *platform.collectives, platform.mesh.world, *platform.ops}, options);
+                                     {platform.device, platform.compute, planned.recompute});
+  engine::Engine engine({model.params(), *platform.collectives, platform.mesh.world, *platform.ops}, planned.options);
   engine.initialise(engine::random_init(*platform.ops, config.runtime.seed));
   const engine::MicroBatch batch = random_batch(bench);
   PartClock clock(platform.device);
@@ -121,10 +121,13 @@ void run(const std::vector<const char*>& flags, const topology::Group& world) {
   const Bench bench{
       command.run, platform, {data.input_size, data.patch_size, data.nb_classes > 0 ? data.nb_classes : 100}};
   const engine::EngineOptions options = engine_options(command.run, platform.device, platform.compute);
-  const engine::MemoryPlan plan =
-      engine::plan_memory(planned_run(command.run, bench.geometry.num_classes, platform.world(), options));
+  engine::PlannedRun planned = planned_run(command.run, bench.geometry.num_classes, platform.world(), options);
+  if (command.plan.gpu_memory) {
+    settle_recompute(planned, command.run, command.plan.gpu_memory->bytes);
+  }
+  const engine::MemoryPlan plan = engine::plan_memory(planned);
   world.agree([&] { require_memory(plan, platform); });
-  const auto times = time_steps(bench, options);
+  const auto times = time_steps(bench, planned);
   if (platform.is_first()) {
     report(bench, plan, times);
   }

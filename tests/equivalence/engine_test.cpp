@@ -9,6 +9,7 @@
 #include "tessera/model/qwen3_classifier.hpp"
 
 #include <ATen/ATen.h>
+#include <fmt/core.h>
 
 #include <cmath>
 #include <limits>
@@ -31,9 +32,13 @@ TEST_P(EngineTest, OverlapBucketsAndRecomputationChangeNoBit) {
     Trial variant = trial(stage);
     variant.options.overlap = false;
     expect_same_bits(run(variant), base, "no overlap");
-    variant = trial(stage);
-    variant.recompute = true;
-    expect_same_bits(run(variant), base, "recompute");
+    for (const model::RecomputePolicy policy : {model::RecomputePolicy{3, 0}, {0, 3}, {1, 1}}) {
+      variant = trial(stage);
+      variant.recompute = policy;
+      expect_same_bits(
+          run(variant), base,
+          fmt::format("{} blocks recomputed, feed-forward of {}", policy.whole_blocks, policy.feed_forwards));
+    }
     for (const std::int64_t bucket : {std::int64_t{1}, std::int64_t{1} << 30U}) {
       variant = trial(stage);
       variant.options.bucket_elements = bucket;

@@ -32,9 +32,8 @@ class Momentum : public test::KernelTest {
     const auto move = [&](const at::Tensor& tensor) {
       return !tensor.defined() ? tensor : shifted ? misaligned(tensor) : tensor.clone();
     };
-    return {{move(state.parameter.weight), move(state.parameter.low)},
-            move(state.gradient),
-            move(state.momentum_buffer)};
+    return {
+        {move(state.parameter.weight), move(state.parameter.low)}, move(state.gradient), move(state.momentum_buffer)};
   }
 
   static void expect_same_bits(const MomentumState& actual, const MomentumState& expected) {

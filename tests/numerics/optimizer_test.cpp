@@ -202,8 +202,8 @@ TEST_P(Optimizer, RefusesWhatItCannotTake) {
   range = state(8, {at::kFloat, at::kFloat}, device());
   range.exp_avg = range.exp_avg.to(at::kBFloat16);
   EXPECT_THROW(ops().adamw_step(range, {}), core::Error);
-  at::Tensor narrow_total = at::zeros({}, range.weight.options());
-  EXPECT_THROW(ops().add_sum_of_squares(range.weight, narrow_total), core::Error);
+  at::Tensor narrow_total = at::zeros({}, range.gradient.options());
+  EXPECT_THROW(ops().add_sum_of_squares(range.gradient, narrow_total), core::Error);
 }
 
 TEST(CpuOptimizer, SumsTheSameOnAnyNumberOfThreads) {

@@ -19,8 +19,11 @@ namespace {
 const Geometry kGeometry{20, 4, 7};
 const std::string kData = std::string(TESSERA_TEST_DATA) + "/qwen3/";
 
+/// Some blocks of either kind, or none.
+RecomputePolicy policy(bool recomputes) { return recomputes ? RecomputePolicy{1, 4} : RecomputePolicy{}; }
+
 struct Trial {
-  Trial(const std::string& name, c10::Device on, at::ScalarType type, bool recompute)
+  Trial(const std::string& name, c10::Device on, at::ScalarType type, const RecomputePolicy& recompute)
       : fixture(test::load_safetensors(kData + name + ".safetensors")),
         shape(config::read_model_config(kData + name + ".config.json")),
         ops(kernels::ops_for(on.type())),
@@ -70,7 +73,7 @@ class Qwen3Parity : public testing::TestWithParam<std::tuple<std::string, bool, 
 };
 
 TEST_P(Qwen3Parity, LogitsAndEveryGradientAgreeInFp32) {
-  Trial run(std::get<0>(GetParam()), device_, at::kFloat, std::get<1>(GetParam()));
+  Trial run(std::get<0>(GetParam()), device_, at::kFloat, policy(std::get<1>(GetParam())));
   const at::Tensor logits_BC = run.forward_backward();
   EXPECT_LT(test::relative_error(logits_BC, run.fixture.at("logits")), 1e-5);
   EXPECT_NEAR(run.loss, run.fixture.at("loss").item<double>(), 1e-5);
@@ -81,7 +84,7 @@ TEST_P(Qwen3Parity, LogitsAndEveryGradientAgreeInFp32) {
 }
 
 TEST_P(Qwen3Parity, ReportsUnitsInReverseAndEachOnce) {
-  Trial run(std::get<0>(GetParam()), device_, at::kFloat, std::get<1>(GetParam()));
+  Trial run(std::get<0>(GetParam()), device_, at::kFloat, policy(std::get<1>(GetParam())));
   run.forward_backward();
   std::vector<int> expected(run.model.params().units.size());
   for (std::size_t i = 0; i < expected.size(); ++i) {
@@ -91,7 +94,7 @@ TEST_P(Qwen3Parity, ReportsUnitsInReverseAndEachOnce) {
 }
 
 TEST_P(Qwen3Parity, AccumulatesASecondMicroStep) {
-  Trial run(std::get<0>(GetParam()), device_, at::kFloat, std::get<1>(GetParam()));
+  Trial run(std::get<0>(GetParam()), device_, at::kFloat, policy(std::get<1>(GetParam())));
   run.forward_backward();
   run.parameters.accumulate = true;
   run.forward_backward();
@@ -117,7 +120,7 @@ TEST_P(Qwen3Bfloat16, GradientsKeepTheirDirection) {
   if (cuda && !at::hasCUDA()) {
     GTEST_SKIP() << "no CUDA device";
   }
-  Trial run(std::get<0>(GetParam()), cuda ? c10::Device(c10::kCUDA, 0) : c10::Device(c10::kCPU), at::kBFloat16, false);
+  Trial run(std::get<0>(GetParam()), cuda ? c10::Device(c10::kCUDA, 0) : c10::Device(c10::kCPU), at::kBFloat16, {});
   run.forward_backward();
   for (const Param& param : run.model.params().params) {
     const at::Tensor got = run.parameters.gradient(param.name).to(at::kCPU, at::kDouble).flatten();
@@ -132,17 +135,20 @@ INSTANTIATE_TEST_SUITE_P(Cases, Qwen3Bfloat16,
                          [](const auto& test) { return std::get<0>(test.param) + "_" + std::get<1>(test.param); });
 
 TEST(Qwen3Recompute, ChangesNoBit) {
-  Trial kept("gqa4", c10::kCPU, at::kFloat, false);
-  Trial recomputed("gqa4", c10::kCPU, at::kFloat, true);
-  EXPECT_TRUE(at::equal(kept.forward_backward(), recomputed.forward_backward()));
-  for (const Param& param : kept.model.params().params) {
-    EXPECT_TRUE(at::equal(kept.parameters.gradient(param.name), recomputed.parameters.gradient(param.name)))
-        << param.name;
+  Trial kept("deep", c10::kCPU, at::kFloat, {});
+  const at::Tensor logits = kept.forward_backward();
+  for (const RecomputePolicy policy : {RecomputePolicy{99, 0}, {0, 99}, {3, 5}}) {
+    Trial recomputed("deep", c10::kCPU, at::kFloat, policy);
+    EXPECT_TRUE(at::equal(logits, recomputed.forward_backward()));
+    for (const Param& param : kept.model.params().params) {
+      EXPECT_TRUE(at::equal(kept.parameters.gradient(param.name), recomputed.parameters.gradient(param.name)))
+          << param.name;
+    }
   }
 }
 
 TEST(Qwen3Inference, GivesTheLogitsOfTraining) {
-  Trial run("odd", c10::kCPU, at::kFloat, false);
+  Trial run("odd", c10::kCPU, at::kFloat, {});
   const at::Tensor training = run.forward_backward();
   EXPECT_TRUE(at::equal(run.model.forward(run.fixture.at("images"), run.parameters, nullptr), training));
 }

@@ -23,7 +23,7 @@ struct Example {
 // Every flag of a training run but those whose value must exist on the disk.
 const std::map<std::string, Example>& examples() {
   static const std::map<std::string, Example> kExamples{
-      {"gradient_checkpointing", {false, "", true}},
+      {"gradient_checkpointing", {"none", "feed_forward", "feed_forward"}},
       {"drop_path", {0.0, "0.1", 0.1}},
       {"freeze_blocks", {0, "3", 3}},
       {"load_pretrained", {false, "", true}},

@@ -262,5 +262,21 @@ TEST(Names, AreThoseOfTheCommandLine) {
   EXPECT_THROW(dataset_from_name("imagenet"), core::UserError);
 }
 
+TEST(GradientCheckpointing, TakesALevelOrStandsAlone) {
+  const auto level = [](std::vector<std::string> more) {
+    more.insert(more.begin(), {"plan", "--model_config", "tiny", "--input_size", "32", "--patch_size", "4"});
+    return parse(more).run.model.gradient_checkpointing;
+  };
+  EXPECT_EQ(level({}), GradientCheckpointing::kNone);
+  EXPECT_EQ(level({"--gradient_checkpointing"}), GradientCheckpointing::kBlock);
+  EXPECT_EQ(level({"--gradient_checkpointing", "--batch_size", "4"}), GradientCheckpointing::kBlock);
+  EXPECT_EQ(level({"--gradient_checkpointing=feed_forward"}), GradientCheckpointing::kFeedForward);
+  EXPECT_EQ(level({"--gradient_checkpointing", "auto", "--gpu_memory", "80GiB"}), GradientCheckpointing::kAuto);
+  EXPECT_CONTAINS(complaint({"plan", "--model_config", "tiny", "--gradient_checkpointing", "auto"}),
+                  "give --gpu_memory");
+  EXPECT_CONTAINS(complaint({"plan", "--model_config", "tiny", "--gradient_checkpointing", "blocks"}),
+                  "did you mean block?");
+}
+
 }  // namespace
 }  // namespace tessera::config

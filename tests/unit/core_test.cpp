@@ -40,7 +40,7 @@ TEST(SplitFloat, JoinsAgainAndRoundsToNearest) {
         continue;
       }
       ASSERT_EQ(join_float(halves), bits);
-      const std::uint16_t away_from_zero = upper + (low >= 0x8000U ? 1 : 0);
+      const auto away_from_zero = static_cast<std::uint16_t>(upper + (low >= 0x8000U ? 1 : 0));
       ASSERT_EQ(halves.high, low == 0x8000U ? away_from_zero : float_to_bf16(value)) << bits;
     }
   }

@@ -15,6 +15,8 @@ enum class DatasetKind { kCifar10, kCifar100, kFashionMnist, kImageFolder };
 enum class DeviceChoice { kAuto, kCuda, kCpu };
 enum class CollectivesChoice { kAuto, kNccl, kMpi };
 enum class OptimizerKind { kAdamW, kSgd, kLars };
+/// Of which activations backward computes again; auto: of as few blocks as the device's memory demands.
+enum class GradientCheckpointing { kNone, kFeedForward, kBlock, kAuto };
 enum class DTypeChoice { kAuto, kBFloat16, kFloat32 };  ///< auto: bf16 on a GPU, fp32 on a CPU
 
 /// As on the command line: "cifar10", "fashion-mnist", "auto", "bf16" and so on.
@@ -32,7 +34,7 @@ struct ModelConfig {
   std::string model_config;           ///< a config.json or a preset's name
   bool load_pretrained = false;
   bool random_init = false;
-  bool gradient_checkpointing = false;
+  GradientCheckpointing gradient_checkpointing = GradientCheckpointing::kNone;
   double drop_path = 0;            ///< stochastic depth: probability of the last block's branches to be left out
   std::int64_t freeze_blocks = 0;  ///< above 0: the patch embedding and these first blocks are not trained
   ModelShape shape;                ///< resolved from the above

@@ -6,8 +6,8 @@
 
 namespace tessera::core {
 
-/// An fp32 number in two halves: a bfloat16 to compute with, and the rest. Two bytes beside a bf16 weight then hold what
-/// an fp32 master of it would take four for.
+/// An fp32 number in two halves: a bfloat16 to compute with, and the rest. Two bytes beside a bf16 weight then hold
+/// what an fp32 master of it would take four for.
 struct SplitFloat {
   std::uint16_t high;  ///< bits of the bfloat16 nearest to the number, ties away from zero
   std::uint16_t low;   ///< the number's lower 16 bits, whose top bit says that `high` was rounded up

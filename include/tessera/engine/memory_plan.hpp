@@ -3,6 +3,7 @@
 #include "tessera/config/model_shape.hpp"
 #include "tessera/engine/options.hpp"
 #include "tessera/model/param_table.hpp"
+#include "tessera/model/recompute.hpp"
 
 #include <cstdint>
 #include <string>
@@ -29,7 +30,7 @@ struct PlannedRun {
   config::ModelShape shape;
   model::Geometry geometry;
   std::int64_t batch_size = 1;  ///< images per micro-step
-  bool recompute = false;
+  model::RecomputePolicy recompute;
   int world = 1;
   EngineOptions options;
   bool snapshots = false;  ///< checkpoints are written from a copy of the rank's part of the state
@@ -38,6 +39,9 @@ struct PlannedRun {
 
 /// A pure function: needs no device and no MPI.
 MemoryPlan plan_memory(const PlannedRun& run);
+
+/// The least recomputation with which the run fits into `bytes` of device memory; where none does, all there is.
+model::RecomputePolicy cheapest_recompute(const PlannedRun& run, std::int64_t bytes);
 
 /// A linear probe that is planned for.
 struct PlannedProbe {

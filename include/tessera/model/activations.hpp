@@ -3,6 +3,7 @@
 #include "tessera/config/model_shape.hpp"
 #include "tessera/kernels/attention.hpp"
 #include "tessera/model/param_table.hpp"
+#include "tessera/model/recompute.hpp"
 
 #include <ATen/core/Tensor.h>
 
@@ -15,7 +16,7 @@
 namespace tessera::model {
 
 /// What a block keeps for its backward: what is costly to redo. The outputs of norms, of rotation and of SwiGLU are
-/// made again from these. Where the block is recomputed, input_ND alone is kept.
+/// made again from these. Of a block that is recomputed less is kept: see Block::leave_out.
 struct BlockActivations {
   at::Tensor input_ND;
   at::Tensor input_rstd_N;
@@ -43,7 +44,7 @@ struct ActivationBytes {
   std::int64_t transient = 0;  ///< on top, inside the block that is being worked on
 };
 ActivationBytes predict_activation_bytes(const config::ModelShape& shape, const Geometry& geometry, std::int64_t batch,
-                                         std::int64_t bytes_per_element, bool recompute);
+                                         std::int64_t bytes_per_element, const RecomputePolicy& recompute);
 
 /// The same of a forward pass that keeps nothing: what is alive at once of the block that is being worked on.
 std::int64_t predict_forward_bytes(const config::ModelShape& shape, const Geometry& geometry, std::int64_t batch,

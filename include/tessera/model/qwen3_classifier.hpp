@@ -6,6 +6,7 @@
 #include "tessera/model/classifier.hpp"
 #include "tessera/model/param_table.hpp"
 #include "tessera/model/parameter_access.hpp"
+#include "tessera/model/recompute.hpp"
 
 #include <ATen/core/Tensor.h>
 
@@ -19,7 +20,7 @@ class Block;
 struct ComputeOptions {
   c10::Device device = c10::kCPU;
   at::ScalarType dtype = at::kFloat;  ///< of activations and weights: fp32 or bf16
-  bool recompute = false;             ///< --gradient_checkpointing: blocks keep their input alone
+  RecomputePolicy recompute;          ///< --gradient_checkpointing, over the blocks that are trained
   std::int64_t frozen_blocks = 0;     ///< above 0: these first blocks and the patch embedding are not trained
 };
 
@@ -47,6 +48,7 @@ class Qwen3Classifier final : public Classifier {
 
  private:
   [[nodiscard]] Block make_block(std::int64_t index, const at::Tensor& branch_scales_L2B) const;
+  [[nodiscard]] Recompute recompute_of(std::int64_t index) const;
   /// The last token before the final norm.
   [[nodiscard]] at::Tensor run_blocks(const at::Tensor& images_B3SS, Weights& weights, Activations* keep) const;
   [[nodiscard]] at::Tensor classify(const at::Tensor& last_BD, Weights& weights, Activations* keep) const;

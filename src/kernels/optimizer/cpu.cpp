@@ -49,7 +49,8 @@ double chunked_sum_of_squares(const T* values, std::int64_t size) {
 }
 
 template <class T>
-optimizer::TrustSums chunked_trust_sums(const optimizer::ParameterPointers& parameter, const T* gradient, std::int64_t size) {
+optimizer::TrustSums chunked_trust_sums(const optimizer::ParameterPointers& parameter, const T* gradient,
+                                        std::int64_t size) {
   return sum_chunks<3>(size, [=](std::int64_t first, std::int64_t count) {
     return optimizer::trust_sums(parameter.from(first), gradient + first, count);
   });

@@ -169,11 +169,13 @@ TESSERA_VECTOR_CLONES void momentum_range(const MomentumRange& range, const std:
   update_range(range, gradient, constants);
 }
 
-TESSERA_VECTOR_CLONES TrustSums trust_sums(const ParameterPointers& parameter, const float* gradient, std::int64_t size) {
+TESSERA_VECTOR_CLONES TrustSums trust_sums(const ParameterPointers& parameter, const float* gradient,
+                                           std::int64_t size) {
   return products_of(parameter, gradient, size);
 }
 
-TESSERA_VECTOR_CLONES TrustSums trust_sums(const ParameterPointers& parameter, const std::uint16_t* gradient, std::int64_t size) {
+TESSERA_VECTOR_CLONES TrustSums trust_sums(const ParameterPointers& parameter, const std::uint16_t* gradient,
+                                           std::int64_t size) {
   return products_of(parameter, gradient, size);
 }
 

@@ -18,8 +18,8 @@ void split_parameter(const at::Tensor& values, const Parameter& parameter) {
     parameter.weight.copy_(values);
     return;
   }
-  const at::Tensor bits = at::where(values.isnan(), at::full({}, 0x7FC00000, values.options().dtype(at::kInt)),
-                                    values.view(at::kInt));
+  const at::Tensor bits =
+      at::where(values.isnan(), at::full({}, 0x7FC00000, values.options().dtype(at::kInt)), values.view(at::kInt));
   parameter.low.copy_(bits.bitwise_and(0xFFFF));
   parameter.weight.view(at::kShort).copy_(at::bitwise_right_shift(bits + 0x8000, 16));
 }

@@ -1,0 +1,93 @@
+// The memory plan: what recomputation saves, and the choice of it. That plans are true of runs is measured on GPUs.
+#include "tessera/engine/memory_plan.hpp"
+#include "tessera/config/model_shape.hpp"
+
+#include <gtest/gtest.h>
+
+namespace tessera::engine {
+namespace {
+
+using model::RecomputePolicy;
+
+PlannedRun planned(const RecomputePolicy& recompute) {
+  PlannedRun run;
+  run.shape = config::model_of("qwen3-4b");
+  run.geometry = {224, 16, 100};
+  run.batch_size = 32;
+  run.recompute = recompute;
+  run.options.compute = at::kBFloat16;
+  run.options.device = c10::kCUDA;
+  return run;
+}
+
+std::int64_t total(const RecomputePolicy& recompute) { return plan_memory(planned(recompute)).total(); }
+
+std::int64_t bytes_of(const MemoryPlan& plan, std::string_view name) {
+  for (const MemoryItem& item : plan.items) {
+    if (item.name == name) {
+      return item.bytes;
+    }
+  }
+  ADD_FAILURE() << "no item " << name;
+  return 0;
+}
+
+constexpr std::int64_t kRows = 32 * 196;
+constexpr std::int64_t kGateUp = 2 * 9728 * 2;  // bytes a row of qwen3-4b in bf16
+constexpr std::int64_t kBlocks = 36;
+
+TEST(MemoryPlan, ABlockSavesWhatItLeavesOut) {
+  for (const std::int64_t blocks : {1, 5, 35}) {
+    EXPECT_EQ(
+        bytes_of(plan_memory(planned({})), "activations") - bytes_of(plan_memory(planned({0, blocks})), "activations"),
+        blocks * kRows * kGateUp);
+    EXPECT_LT(total({blocks, 0}), total({0, blocks}));
+  }
+  EXPECT_EQ(total({kBlocks, 0}), total({kBlocks - 1, 0})) << "the last block is never recomputed";
+  EXPECT_EQ(total({0, kBlocks}), total({0, kBlocks - 1}));
+}
+
+TEST(MemoryPlan, Bf16ParametersTakeFourteenBytes) {
+  const MemoryPlan plan = plan_memory(planned({}));
+  const std::int64_t parameters = bytes_of(plan, "parameters") / 2;
+  EXPECT_EQ(bytes_of(plan, "gradients"), 2 * parameters);
+  EXPECT_EQ(bytes_of(plan, "optimizer"), (2 + 4 + 4) * parameters);
+}
+
+TEST(CheapestRecompute, IsNoneWhereEverythingFits) {
+  EXPECT_TRUE(cheapest_recompute(planned({}), total({})).is_none());
+  const RecomputePolicy one = cheapest_recompute(planned({}), total({}) - 1);
+  EXPECT_EQ(one.whole_blocks, 0);
+  EXPECT_EQ(one.feed_forwards, 1);
+}
+
+TEST(CheapestRecompute, IsTheLeastThatFits) {
+  const std::int64_t most = total({kBlocks - 1, 0});
+  for (int part = 0; part < 20; ++part) {
+    const std::int64_t bytes = most + (total({}) - most) * part / 20;
+    const RecomputePolicy policy = cheapest_recompute(planned({}), bytes);
+    EXPECT_LE(total(policy), bytes);
+    const bool has_whole = policy.whole_blocks > 0;
+    const RecomputePolicy less = has_whole ? RecomputePolicy{policy.whole_blocks - 1, policy.feed_forwards + 1}
+                                           : RecomputePolicy{0, policy.feed_forwards - 1};
+    EXPECT_GT(total(less), bytes) << part;
+  }
+}
+
+TEST(CheapestRecompute, IsAllThereIsWhereNothingFits) {
+  const RecomputePolicy policy = cheapest_recompute(planned({}), 1);
+  EXPECT_EQ(policy.whole_blocks, kBlocks - 1);
+  EXPECT_EQ(policy.feed_forwards, 0);
+}
+
+TEST(CheapestRecompute, CountsTrainedBlocksAlone) {
+  PlannedRun run = planned({});
+  run.frozen_blocks = 30;
+  const RecomputePolicy policy = cheapest_recompute(run, 1);
+  EXPECT_EQ(policy.whole_blocks, 5);
+  run.frozen_blocks = kBlocks;
+  EXPECT_TRUE(cheapest_recompute(run, 1).is_none());
+}
+
+}  // namespace
+}  // namespace tessera::engine
