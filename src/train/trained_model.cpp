@@ -23,7 +23,7 @@ class WholeModel final : public TrainedModel {
  public:
   WholeModel(const TrainedModelSpec& spec, const config::RunConfig& config, const Platform& platform)
       : model_(config.model.shape, {config.data.input_size, config.data.patch_size, spec.num_classes}, *platform.ops,
-               {platform.device, platform.compute, false}) {
+               {platform.device, platform.compute}) {
     engine::FillPiece source;
     platform.mesh.world.agree([&] { source = trained_source(spec.path, model_.params(), platform.compute); });
     weights_ = load(model_.params(), source, engine_options(config, platform.device, platform.compute), platform);

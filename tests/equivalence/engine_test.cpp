@@ -76,7 +76,7 @@ TEST_P(EngineTest, StochasticDepthIsTheSameOnAnyRanksAndInAnyMicroSteps) {
     const Outcome kept = run(dropped);
     expect_close(kept, whole, kEps32, "stage " + std::to_string(stage));
     Trial variant = dropped;
-    variant.recompute = true;
+    variant.recompute = {1, 1};
     expect_same_bits(run(variant), kept, "recompute");
     variant.options.accumulation_steps = 2;
     expect_close(run(variant), whole, kEps32, "accumulated, stage " + std::to_string(stage));
@@ -148,7 +148,7 @@ TEST_P(EngineTest, EndsAfterTooManySkippedSteps) {
 TEST_P(EngineTest, StateCoversEverythingOnceAndRestores) {
   const kernels::Ops& ops = kernels::ops_for(trial(2).options.device.type());
   const model::Qwen3Classifier model(test::small_shape(), test::kSmallGeometry, ops,
-                                     {trial(2).options.device, at::kFloat, false});
+                                     {trial(2).options.device, at::kFloat});
   for (const int stage : {0, 2}) {
     Engine engine({model.params(), *collectives_, test::world(), ops}, trial(stage).options);
     const state::StateDescription saved = engine.state_to_save();
