@@ -23,7 +23,7 @@ constexpr double kEps32 = std::numeric_limits<float>::epsilon();
 
 struct Trial {
   EngineOptions options;
-  model::RecomputePolicy recompute;
+  model::RecomputePolicy recompute{};
   double lr = 1e-2;
   double poison = 0;  ///< added to every image of step 1
   std::int64_t num_steps = kSteps;

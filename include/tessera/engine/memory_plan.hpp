@@ -30,7 +30,7 @@ struct PlannedRun {
   config::ModelShape shape;
   model::Geometry geometry;
   std::int64_t batch_size = 1;  ///< images per micro-step
-  model::RecomputePolicy recompute;
+  model::RecomputePolicy recompute{};
   int world = 1;
   EngineOptions options;
   bool snapshots = false;  ///< checkpoints are written from a copy of the rank's part of the state

@@ -20,7 +20,7 @@ class Block;
 struct ComputeOptions {
   c10::Device device = c10::kCPU;
   at::ScalarType dtype = at::kFloat;  ///< of activations and weights: fp32 or bf16
-  RecomputePolicy recompute;          ///< --gradient_checkpointing, over the blocks that are trained
+  RecomputePolicy recompute{};        ///< --gradient_checkpointing, over the blocks that are trained
   std::int64_t frozen_blocks = 0;     ///< above 0: these first blocks and the patch embedding are not trained
 };
 
