@@ -154,7 +154,7 @@ TEST(Qwen3Inference, GivesTheLogitsOfTraining) {
 }
 
 TEST(Qwen3Inference, HasNoStochasticDepth) {
-  Trial run("dropped", c10::kCPU, at::kFloat, false);
+  Trial run("dropped", c10::kCPU, at::kFloat, {});
   const at::Tensor training = run.forward_backward();
   const at::Tensor whole = run.model.forward(run.fixture.at("images"), run.parameters, nullptr);
   EXPECT_GT(test::relative_error(whole, training), 1e-3);
