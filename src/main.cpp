@@ -48,6 +48,8 @@ void run(const Command& command, const tessera::topology::Group& world) {
     case Verb::kCompare:
       return tessera::report::run_compare({command.runs.directories.at(0), command.runs.directories.at(1),
                                            command.runs.tolerance, command.json, command.runs.output});
+    case Verb::kReport:
+      return tessera::train::write_report(command.runs, log);
   }
 }
 

@@ -96,6 +96,17 @@ void decide(Command& command, const Origins& origins) {
   }
 }
 
+/// What verbs that are told of a run's settings have in common.
+void check_run(Checked checked) {
+  settle_model(checked);
+  check_settings(checked);
+  decide(checked.command, checked.origins);
+  const OpenSettings& open = checked.command.open;
+  if (!open.shape && !open.input_size && !open.patch_size) {
+    check_geometry(checked.command.run, checked.problems);
+  }
+}
+
 }  // namespace
 
 // MAE's main_linprobe.py, with the reference pipeline's batch.
@@ -151,11 +162,10 @@ Command parse_command_line(int argc, const char* const* argv) {
   const Checked checked{command, origins, problems};
   check_ranges(settings, checked);
   check_required(settings, checked);
-  settle_model(checked);
-  check_settings(checked);
-  decide(command, origins);
-  if (!command.open.shape && !command.open.input_size && !command.open.patch_size) {
-    check_geometry(command.run, problems);
+  if (verb.operands.empty()) {
+    check_run(checked);
+  } else {
+    check_runs(checked);
   }
   problems.raise(fmt::format("tessera {}", verb.name));
   return command;

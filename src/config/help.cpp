@@ -79,6 +79,21 @@ Examples:
     tessera compare results/ddp results/zero2
     tessera compare results/ddp results/zero2 --tolerance 1e-3 --output curves.svg --json > difference.json
 )";
+    case Verb::kReport:
+      return R"(usage: tessera report RUN_DIR [RUN_DIR...] [--output FILE.html]
+
+Each RUN_DIR is the --output_dir of a run. One HTML file that needs nothing else, not even a network: the curves of the runs
+over each other, their settings where they differ, speed, memory against the plan, time of each part of a step, checkpoints,
+and of the newest evaluation (evaluation.json and predictions.jsonl in RUN_DIR, which a run writes after every epoch) the
+confusion matrix and the worst classes with images that were mistaken. The path of the file is printed on stdout.
+
+Examples:
+    tessera report results/tiny
+    tessera report results/ddp results/zero2 --output ddp-and-zero2.html
+  With the evaluation of another checkpoint than the last:
+    tessera eval --checkpoint results/tiny/checkpoint-best --data_path /usr/share/fashion-mnist \
+      --predictions results/tiny/predictions.jsonl > results/tiny/evaluation.json
+)";
   }
   return {};
 }

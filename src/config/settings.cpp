@@ -264,7 +264,9 @@ std::vector<Setting> describe(Command& command) {
   append(list, "Runs",
          {{"tolerance", "SHARE", kForCompare, &command.runs.tolerance,
            "curves part where they first differ by more than this share of the greater value", Range::kNonNegative},
-          {"output", "FILE.svg", kForCompare, &command.runs.output, "draw the curves of both runs into this file"}});
+          {"output", "FILE", kForCompare | kForReport, &command.runs.output,
+           "compare: draw the curves of both runs into this .svg file; report: write the page into this .html file, "
+           "and not into report.html in the first RUN_DIR"}});
   append(list, "Form", {{"json", "", kForPlan | kForCompare, &command.json, "print JSON instead of a table"}});
   for (const Setting& setting : describe(command.run)) {
     list.push_back(setting);
@@ -300,7 +302,9 @@ const std::vector<VerbInfo>& verbs() {
       {Verb::kPlan, kForPlan, "plan", "bytes and FLOPs per rank of a run, from its flags: no GPU, no MPI"},
       {Verb::kConfig, kForConfig, "config", "print the effective DeepSpeed-shaped JSON of a finetune run"},
       {Verb::kCompare, kForCompare, "compare", "two runs side by side: settings, curves, speed, memory", "RUN RUN", 2,
-       2}};
+       2},
+      {Verb::kReport, kForReport, "report", "one or more runs as an HTML file: curves, mistakes, memory, checkpoints",
+       "RUN_DIR [RUN_DIR...]", 1, kMostReportedRuns}};
   return kVerbs;
 }
 

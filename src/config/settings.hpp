@@ -18,6 +18,7 @@ enum Verbs : unsigned {
   kForConfig = 8,
   kForCompare = 16,
   kForLinprobe = 32,
+  kForReport = 64,
   kForFinetuning = kForFinetune | kForPlan | kForConfig,  ///< and what tells of it
   kForTraining = kForFinetuning | kForLinprobe,
   kForAll = kForTraining | kForEval,

@@ -161,18 +161,6 @@ void check_eval(const Checked& checked) {
   }
 }
 
-void check_runs(const Checked& checked) {
-  const RunsConfig& runs = checked.command.runs;
-  for (const std::string& directory : runs.directories) {
-    if (!is_directory(directory)) {
-      checked.problems.add("{}: there is no such directory", directory);
-    }
-  }
-  if (checked.command.verb == Verb::kCompare && !runs.output.empty() && !runs.output.ends_with(".svg")) {
-    checked.problems.add("--output {}: the picture is an SVG file, and its name must end in .svg", runs.output);
-  }
-}
-
 void check_plain_images(const Checked& checked) {
   for (const std::string_view name : {"hflip", "aa", "color_jitter", "reprob", "remode", "recount", "mixup", "cutmix",
                                       "cutmix_minmax", "mixup_prob", "mixup_switch_prob", "mixup_mode"}) {
@@ -335,10 +323,24 @@ void check_settings(Checked checked) {
   settle_resume(checked);
   check_output(checked);
   check_eval(checked);
-  check_runs(checked);
   check_plain_images(checked);
   check_probe(checked);
   check_paths(checked);
+}
+
+void check_runs(Checked checked) {
+  const RunsConfig& runs = checked.command.runs;
+  for (const std::string& directory : runs.directories) {
+    if (!is_directory(directory)) {
+      checked.problems.add("{}: there is no such directory", directory);
+    }
+  }
+  if (checked.command.verb == Verb::kCompare && !runs.output.empty() && !runs.output.ends_with(".svg")) {
+    checked.problems.add("--output {}: the picture is an SVG file, and its name must end in .svg", runs.output);
+  }
+  if (checked.command.verb == Verb::kReport && !runs.output.empty() && !runs.output.ends_with(".html")) {
+    checked.problems.add("--output {}: the report is an HTML file, and its name must end in .html", runs.output);
+  }
 }
 
 void check_geometry(const RunConfig& config, Problems& problems) {

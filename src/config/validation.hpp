@@ -30,6 +30,9 @@ void settle_model(Checked checked);
 /// Settings against each other and against the file system.
 void check_settings(Checked checked);
 
+/// What `tessera compare` and `tessera report` are asked, which have no settings of a run.
+void check_runs(Checked checked);
+
 /// Reads --aa, and checks what concerns the augmentation alone: flags that have no effect beside each other.
 void check_augment(Checked checked);
 

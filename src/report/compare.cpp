@@ -1,13 +1,11 @@
+#include "report/figures.hpp"
 #include "tessera/report/comparison.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace tessera::report {
 namespace {
-
-constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
 
 template <class Record>
 struct Figure {
@@ -79,55 +77,12 @@ std::vector<CurveDifference> compare_curves(const std::vector<Record>& a, const 
   return curves;
 }
 
-// Of the steps but the first, which warms up; NaN where there are none.
-double median(const RunRecord& run, double StepRecord::*value) {
-  std::vector<double> values;
-  for (std::size_t i = 1; i < run.steps.size(); ++i) {
-    if (std::isfinite(run.steps[i].*value)) {
-      values.push_back(run.steps[i].*value);
-    }
-  }
-  if (values.empty()) {
-    return kNone;
-  }
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
-}
-
-double mean_part(const RunRecord& run, std::size_t part) {
-  double sum = 0;
-  for (std::size_t i = 1; i < run.steps.size(); ++i) {
-    sum += run.steps[i].part_seconds[part];
-  }
-  return run.steps.size() > 1 ? sum / static_cast<double>(run.steps.size() - 1) : kNone;
-}
-
-template <class Record>
-double sum(const std::vector<Record>& records, double Record::*value) {
-  double total = 0;
-  for (const Record& record : records) {
-    total += record.*value;
-  }
-  return total;
-}
-
 std::vector<WholeFigure> whole_figures(const RunRecord& a, const RunRecord& b) {
   std::vector<WholeFigure> figures;
-  const auto add = [&](const std::string& name, const char* unit, const auto& of) {
-    figures.push_back({name, unit, {of(a), of(b)}});
-  };
-  add("steps", "", [](const RunRecord& run) { return static_cast<double>(run.steps.size()); });
-  add("epochs", "", [](const RunRecord& run) { return static_cast<double>(run.epochs.size()); });
-  add("training", "s", [](const RunRecord& run) { return sum(run.steps, &StepRecord::seconds); });
-  add("evaluations", "s", [](const RunRecord& run) { return sum(run.epochs, &EpochRecord::eval_seconds); });
-  add("step", "s", [](const RunRecord& run) { return median(run, &StepRecord::seconds); });
-  for (std::size_t part = 0; part < kStepParts.size(); ++part) {
-    add("  " + std::string(kStepParts[part]), "s", [part](const RunRecord& run) { return mean_part(run, part); });
+  const std::vector<RunFigure> right = whole_figures(b);
+  for (const RunFigure& left : whole_figures(a)) {
+    figures.push_back({left.name, left.unit, {left.value, right[figures.size()].value}});
   }
-  add("tokens", "/s", [](const RunRecord& run) { return median(run, &StepRecord::tokens_per_s); });
-  add("MFU", "%", [](const RunRecord& run) { return 100 * median(run, &StepRecord::mfu); });
-  add("peak memory", "bytes", [](const RunRecord& run) { return static_cast<double>(run.peak_bytes()); });
   return figures;
 }
 

@@ -1,3 +1,4 @@
+#include "report/figures.hpp"
 #include "tessera/core/table.hpp"
 #include "tessera/core/units.hpp"
 #include "tessera/report/comparison.hpp"
@@ -79,19 +80,6 @@ Json to_json(const std::vector<CurveDifference>& curves) {
   return json;
 }
 
-std::string key_of(const WholeFigure& figure) {
-  std::string key = figure.name.substr(figure.name.find_first_not_of(' '));
-  for (char& letter : key) {
-    letter = letter == ' ' ? '_' : static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
-  }
-  const std::string ending = figure.unit == "s"       ? "_seconds"
-                             : figure.unit == "/s"    ? "_per_s"
-                             : figure.unit == "%"     ? "_percent"
-                             : figure.unit == "bytes" ? "_bytes"
-                                                      : "";
-  return key + ending;
-}
-
 }  // namespace
 
 std::string to_table(const Comparison& comparison) {
@@ -117,7 +105,7 @@ std::string to_json(const Comparison& comparison) {
     json["settings"][difference.name] = difference.values;
   }
   for (const WholeFigure& figure : comparison.figures) {
-    json["whole"][key_of(figure)] = figure.values;
+    json["whole"][key_of(figure.name, figure.unit)] = figure.values;
   }
   return json.dump(2, ' ', false, Json::error_handler_t::replace);
 }

@@ -11,6 +11,14 @@ using Json = nlohmann::ordered_json;  // which writes what is no number as null
 
 double to_microseconds(double seconds) { return std::round(seconds * 1e6) / 1e6; }
 
+Json to_json(const std::vector<PlannedBytes>& items) {
+  Json json = Json::array();
+  for (const PlannedBytes& item : items) {
+    json.push_back({{"name", item.name}, {"bytes", item.bytes}, {"what", item.what}});
+  }
+  return json;
+}
+
 }  // namespace
 
 std::string to_json_line(const StepRecord& record) {
@@ -67,6 +75,12 @@ std::string to_json_line(const SaveRecord& record) {
                         {"seconds", record.seconds},
                         {"gb_per_s", rate}};
   return element.dump();
+}
+
+std::string to_json_line(const PlanRecord& record) {
+  const Json plan = {
+      {"device", record.device}, {"items", to_json(record.items)}, {"host_items", to_json(record.host_items)}};
+  return plan.dump();
 }
 
 }  // namespace tessera::report

@@ -114,16 +114,40 @@ void flatten(const Json& object, const std::string& prefix, std::map<std::string
   }
 }
 
-std::map<std::string, std::string> read_settings(const fs::path& path) {
-  std::map<std::string, std::string> settings;
+// A file of one JSON object; null where there is none.
+Json read_object(const fs::path& path) {
   if (!fs::exists(path)) {
-    return settings;
+    return {};
   }
   constexpr std::int64_t kMostBytes = std::int64_t{64} << 20U;
-  const Json json = Json::parse(io::read_text_file(path.string(), kMostBytes), nullptr, false);
+  Json json = Json::parse(io::read_text_file(path.string(), kMostBytes), nullptr, false);
   core::require<core::UserError>(json.is_object(), "report", "{} is not a JSON object", path.string());
-  flatten(json, "", settings);
+  return json;
+}
+
+std::map<std::string, std::string> read_settings(const fs::path& path) {
+  std::map<std::string, std::string> settings;
+  if (const Json json = read_object(path); json.is_object()) {
+    flatten(json, "", settings);
+  }
   return settings;
+}
+
+std::vector<PlannedBytes> to_planned_bytes(const Json& list) {
+  std::vector<PlannedBytes> items;
+  for (const Json& item : list) {
+    items.push_back({item.value("name", ""), whole(item, "bytes"), item.value("what", "")});
+  }
+  return items;
+}
+
+std::optional<PlanRecord> read_plan(const fs::path& path) {
+  const Json json = read_object(path);
+  if (!json.is_object()) {
+    return std::nullopt;
+  }
+  return PlanRecord{json.value("device", ""), to_planned_bytes(json.value("items", Json::array())),
+                    to_planned_bytes(json.value("host_items", Json::array()))};
 }
 
 }  // namespace
@@ -147,6 +171,7 @@ RunRecord read_run(const std::string& directory) {
   RunRecord run;
   run.directory = directory;
   run.settings = read_settings(path / "args.json");
+  run.plan = read_plan(path / "memory_plan.json");
   for_each_line(path / "steps.jsonl", [&run](const Json& line) { run.steps.push_back(to_step(line)); });
   for_each_line(path / "log.txt", [&run](const Json& line) {
     if (line.contains("train_loss")) {  // else it holds the saves of a run in which no epoch has ended

@@ -9,17 +9,6 @@
 namespace tessera::train {
 namespace {
 
-// What tells a person which image it is. Images of other data sets have no names but their numbers.
-std::vector<std::string> image_names(const data::Dataset& dataset, config::DatasetKind kind) {
-  std::vector<std::string> names;
-  if (kind == config::DatasetKind::kImageFolder) {
-    for (std::int64_t i = 0; i < dataset.size(); ++i) {
-      names.push_back(dataset.name(i));
-    }
-  }
-  return names;
-}
-
 void write_files(const config::EvalConfig& eval, const EvaluatedSet& set, const data::Dataset& dataset,
                  config::DatasetKind kind) {
   const io::FileSystem files;

@@ -51,6 +51,7 @@ state::RunState begin_run(const PreparedRun& prepared, const config::RunConfig& 
     }
     if (platform.is_first()) {
       write_args(config, platform);
+      write_memory_plan(config, platform, plan);
     }
   });
   return run;

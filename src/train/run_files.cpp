@@ -6,6 +6,8 @@
 #include "tessera/core/error.hpp"
 #include "tessera/io/file_system.hpp"
 #include "tessera/report/evaluation_text.hpp"
+#include "tessera/report/records.hpp"
+#include "tessera/report/saved_evaluation.hpp"
 #include "train/versions.hpp"
 
 #include <algorithm>
@@ -83,6 +85,46 @@ void write_args(const config::RunConfig& config, const Platform& platform) {
   hosts.erase(std::ranges::unique(hosts).begin(), hosts.end());
   const std::string text = config::to_json(config, {platform.world(), hosts, library_versions()});
   io::FileSystem().atomic_write((fs::path(config.output.output_dir) / "args.json").string(), text);
+}
+
+void write_memory_plan(const config::RunConfig& config, const Platform& platform, const engine::MemoryPlan& plan) {
+  if (config.output.output_dir.empty() || config.eval_only) {
+    return;
+  }
+  const auto to_planned = [](const std::vector<engine::MemoryItem>& items) {
+    std::vector<report::PlannedBytes> planned;
+    for (const engine::MemoryItem& item : items) {
+      planned.push_back({item.name, item.bytes, item.what});
+    }
+    return planned;
+  };
+  const report::PlanRecord record{platform.device.is_cpu() ? "cpu" : "cuda", to_planned(plan.items),
+                                  to_planned(plan.host_items)};
+  io::FileSystem().atomic_write((fs::path(config.output.output_dir) / "memory_plan.json").string(),
+                                report::to_json_line(record) + "\n");
+}
+
+std::vector<std::string> image_names(const data::Dataset& dataset, config::DatasetKind kind) {
+  std::vector<std::string> names;
+  if (kind == config::DatasetKind::kImageFolder) {
+    for (std::int64_t i = 0; i < dataset.size(); ++i) {
+      names.push_back(dataset.name(i));
+    }
+  }
+  return names;
+}
+
+void write_evaluation(const config::RunConfig& config, const Platform& platform, const EvaluatedSet& set,
+                      const data::Dataset& dataset) {
+  if (config.output.output_dir.empty() || !platform.is_first()) {
+    return;
+  }
+  const fs::path directory = config.output.output_dir;
+  const io::FileSystem files;
+  files.atomic_write((directory / report::kEvaluationFile).string(), report::to_json_line(set.summary) + "\n");
+  files.atomic_write(
+      (directory / report::kPredictionsFile).string(),
+      report::predictions_text(report::kPredictionsFile, set.outcomes, image_names(dataset, config.data.dataset)));
 }
 
 void require_writable_file(const char* flag, const std::string& path) {

@@ -2,13 +2,17 @@
 
 #include "tessera/config/run_config.hpp"
 #include "tessera/core/log.hpp"
+#include "tessera/data/dataset.hpp"
+#include "tessera/engine/memory_plan.hpp"
 #include "tessera/report/evaluation.hpp"
 #include "tessera/state/run_state.hpp"
 #include "tessera/topology/group.hpp"
+#include "train/evaluation.hpp"
 #include "train/platform.hpp"
 
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace tessera::train {
 
@@ -23,6 +27,17 @@ std::optional<std::string> share_path(const std::optional<std::string>& path, co
 
 /// args.json: every effective setting, versions, world, host names. Does nothing without an output directory.
 void write_args(const config::RunConfig& config, const Platform& platform);
+
+/// memory_plan.json: what each rank is planned to take. Does nothing without an output directory.
+void write_memory_plan(const config::RunConfig& config, const Platform& platform, const engine::MemoryPlan& plan);
+
+/// evaluation.json and predictions.jsonl, on the first rank: the newest evaluation of a run, as `tessera eval` writes
+/// one. Does nothing without an output directory.
+void write_evaluation(const config::RunConfig& config, const Platform& platform, const EvaluatedSet& set,
+                      const data::Dataset& dataset);
+
+/// What tells a person which image each index is; empty where images have no names but their numbers.
+std::vector<std::string> image_names(const data::Dataset& dataset, config::DatasetKind kind);
 
 /// On the first rank: that `path`, which `flag` names, can be written, with the directories that it needs; an empty
 /// path can. Throws UserError. What stands at `path` stays.

@@ -192,6 +192,7 @@ void Trainer::finish_epoch() {
   const EvaluatedSet evaluated = evaluate_test_set(parts_);
   const report::Evaluation& test = evaluated.summary;
   progress_.evaluated(test.seconds);
+  write_evaluation(parts_.config, parts_.platform, evaluated, parts_.test_set);
   last_test_ = test;
   const bool improved = test.acc1 > run_.best_accuracy;
   run_.best_accuracy = std::max(run_.best_accuracy, test.acc1);

@@ -10,7 +10,7 @@
 
 namespace tessera::config {
 
-enum class Verb { kFinetune, kLinprobe, kEval, kPlan, kConfig, kCompare };
+enum class Verb { kFinetune, kLinprobe, kEval, kPlan, kConfig, kCompare, kReport };
 
 /// What was not given and comes from the checkpoint, through fill_from_checkpoint().
 struct OpenSettings {
@@ -40,11 +40,14 @@ struct PlanConfig {
   bool linprobe = false;  ///< plan a linear probe in place of a fine-tuning
 };
 
-/// `tessera compare`.
+/// The page has as many colours for runs.
+constexpr std::size_t kMostReportedRuns = 8;
+
+/// `tessera compare` and `tessera report`.
 struct RunsConfig {
   std::vector<std::string> directories;
-  double tolerance = 0.01;  ///< relative difference from which curves part
-  std::string output;       ///< the file to make; empty: none
+  double tolerance = 0.01;  ///< `compare`: relative difference from which curves part
+  std::string output;       ///< the file to make; empty: none, and of `report` report.html in the first directory
 };
 
 /// What the command line asks for, checked as far as it can be without knowing the number of ranks.

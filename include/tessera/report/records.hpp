@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace tessera::report {
 
@@ -59,9 +60,24 @@ struct SaveRecord {
   bool async = false;
 };
 
+/// Bytes that a rank was planned to take for one purpose.
+struct PlannedBytes {
+  std::string name;  ///< "parameters", "activations", ...
+  std::int64_t bytes = 0;
+  std::string what;  ///< a few words of explanation
+};
+
+/// memory_plan.json: what was planned when the run began, for each rank.
+struct PlanRecord {
+  std::string device;  ///< "cuda", or "cpu", whose peak is that of the whole process
+  std::vector<PlannedBytes> items;
+  std::vector<PlannedBytes> host_items;  ///< in the host's memory besides
+};
+
 /// JSON objects on one line. What is no number is null.
 std::string to_json_line(const StepRecord& record);
 std::string to_json_line(const EpochRecord& record);
 std::string to_json_line(const SaveRecord& record);
+std::string to_json_line(const PlanRecord& record);
 
 }  // namespace tessera::report

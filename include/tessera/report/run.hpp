@@ -3,6 +3,7 @@
 #include "tessera/report/records.hpp"
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct RunRecord {
   std::vector<StepRecord> steps;    ///< by step
   std::vector<EpochRecord> epochs;  ///< by epoch
   std::vector<SaveRecord> saves;    ///< in the order in which they were made
+  std::optional<PlanRecord> plan;   ///< memory_plan.json, which runs of version 0.1.0 and before lack
 
   [[nodiscard]] std::int64_t peak_bytes() const;  ///< the greatest that was told; 0 where none was
 };

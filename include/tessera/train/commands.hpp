@@ -21,4 +21,8 @@ void evaluate(const config::Command& command, const topology::Group& world, cons
 /// `tessera plan`: bytes and operations per rank, as a table or JSON on stdout. Needs no MPI and no GPU.
 void print_plan(const config::Command& command);
 
+/// `tessera report`: what the runs left, as one HTML file, whose path it prints on stdout. Throws UserError where a
+/// directory holds no run or a file of it is damaged, and where the page cannot be written.
+void write_report(const config::RunsConfig& request, const core::Log& log);
+
 }  // namespace tessera::train
