@@ -1,0 +1,103 @@
+// Every file in configs/ is planned for each size of Qwen3, and run with a tiny one.
+#include "support/small_run.hpp"
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <regex>
+#include <string>
+#include <vector>
+
+namespace tessera::test {
+namespace {
+
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+std::vector<std::string> configs() {
+  std::vector<std::string> paths;
+  for (const std::string& name : list_directory(TESSERA_CONFIGS)) {
+    paths.push_back(std::string(TESSERA_CONFIGS) + "/" + name);
+  }
+  return paths;
+}
+
+bool is_of_probe(const std::string& config) { return config.find("linprobe") != std::string::npos; }
+
+TEST(Configs, AreAllHere) {
+  const std::vector<std::string> paths = configs();
+  for (const char* const name : {"ddp.json", "zero2.json", "zero2_linprobe.json"}) {
+    EXPECT_EQ(std::ranges::count(paths, std::string(TESSERA_CONFIGS) + "/" + name), 1) << name;
+  }
+}
+
+// What the file's comment says that a rank takes of this size, in GiB; 0 where it says nothing.
+double said(const std::string& config, const std::string& size) {
+  std::smatch found;
+  const std::string text = read_file(config);
+  return std::regex_search(text, found, std::regex("//.* " + size + " (\\d+\\.\\d)", std::regex::icase))
+             ? std::stod(found[1].str())
+             : 0;
+}
+
+// Bytes of a rank that do not depend on the batch.
+double state_bytes(const Json& plan) {
+  double sum = 0;
+  for (const char* const item : {"parameters", "optimizer", "gradients", "backbone"}) {
+    sum += plan["bytes"].value(item, 0.0);
+  }
+  return sum;
+}
+
+TEST(Configs, ArePlannedForEverySize) {
+  int num_said = 0;
+  for (const std::string& config : configs()) {
+    std::int64_t last = 0;
+    for (const char* const size : {"0.6b", "1.7b", "4b", "8b", "14b", "32b"}) {
+      const CommandResult planned = tessera("plan --config " + config + " --model_config qwen3-" + size +
+                                            " --dataset cifar100 --batch_size 8 --world_size 8 --json" +
+                                            (is_of_probe(config) ? " --linprobe" : ""));
+      ASSERT_EQ(planned.status, 0) << config << " " << size << "\n" << planned.output;
+      const Json plan = Json::parse(planned.output);
+      EXPECT_GT(plan["total_bytes"].get<std::int64_t>(), last) << config << ": a larger model takes more";
+      last = plan["total_bytes"];
+      if (const double gib = said(config, size); gib > 0) {
+        EXPECT_NEAR(state_bytes(plan) / (1 << 30), gib, 0.01 * gib + 0.05) << config << " " << size << ": its comment";
+        ++num_said;
+      }
+    }
+  }
+  EXPECT_EQ(num_said, 3 * 6) << "ddp, zero2 and zero2_linprobe tell what each size takes";
+}
+
+TEST(Configs, AreRun) {
+  const ScratchDirectory scratch;
+  const std::string data = scratch.file("data");
+  write_small_dataset(data, 80, 20);
+  std::string trained;
+  for (const std::string& config : configs()) {
+    if (!is_of_probe(config)) {
+      trained = scratch.file(fs::path(config).stem());
+      const CommandResult result = finetune(2, data, trained, "--config " + config + " --epochs 1 --batch_size 10");
+      ASSERT_EQ(result.status, 0) << config << "\n" << result.output;
+      EXPECT_EQ(column(trained + "/steps.jsonl", "loss").size(), 4U) << config;
+    }
+  }
+  for (const std::string& config : configs()) {
+    if (is_of_probe(config)) {
+      const std::string out = scratch.file(fs::path(config).stem());
+      const CommandResult result =
+          run_ranks(2, "linprobe --device cpu --num_workers 1 --config " + config + " --finetune_checkpoint " +
+                           trained + "/checkpoint-final --data_path " + data +
+                           " --epochs 1 --warmup_epochs 0 --batch_size 10 --output_dir " + out);
+      ASSERT_EQ(result.status, 0) << config << "\n" << result.output;
+      EXPECT_EQ(column(out + "/steps.jsonl", "loss").size(), 4U) << config;
+      EXPECT_EQ(Json::parse(read_file(out + "/args.json"))["trust_coefficient"], 0.001) << config;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tessera::test
