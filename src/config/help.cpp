@@ -58,6 +58,7 @@ Takes the flags of finetune, and needs no GPU, no data and no MPI launcher.
 
 Examples:
     tessera plan --model_config qwen3-8b --world_size 4 --zero_stage 2 --batch_size 8 --gpu_memory 80GiB
+    tessera plan --model_config qwen3-8b --world_size 8 --config configs/zero2.json --gpu_memory 80GiB --tflops 400
     tessera plan --model_config qwen3-32b --world_size 64 --config configs/zero2.json --gradient_checkpointing --json
 )";
     case Verb::kConfig:

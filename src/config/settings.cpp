@@ -259,7 +259,10 @@ std::vector<Setting> describe(Command& command) {
   append(list, "Plan",
          {{"world_size", "N", kForPlan | kForConfig, &command.plan.world_size, "number of ranks", Range::kPositive},
           {"gpu_memory", "BYTES", kForPlan, &command.plan.gpu_memory,
-           "memory of one GPU, such as 80GiB: the plan says whether the run fits"},
+           "memory of one GPU, such as 80GiB: the plan says whether the run fits, and what else would"},
+          {"tflops", "N", kForPlan, &command.plan.tflops,
+           "TFLOP/s that a rank reaches, as measured (a run's MFU x the peak): the plan says how long an epoch takes",
+           Range::kPositive},
           {"linprobe", "", kForPlan, &command.plan.linprobe, "plan a linear probe, with the defaults of that"}});
   append(list, "Runs",
          {{"tolerance", "SHARE", kForCompare, &command.runs.tolerance,

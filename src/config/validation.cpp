@@ -313,6 +313,10 @@ void check_settings(Checked checked) {
       run.data.nb_classes == 0) {
     checked.problems.add("a plan does not look into the image folders: give --nb_classes");
   }
+  if (run.data.dataset == DatasetKind::kImageFolder && checked.given("tflops")) {
+    checked.problems.add(
+        "--tflops: a plan does not look into the image folders, and so cannot say how long an epoch is");
+  }
   check_augment(checked);
   check_frozen(checked);
   check_schedule(checked);

@@ -3,11 +3,13 @@
 #include "tessera/model/flops.hpp"
 #include "tessera/model/linear_probe.hpp"
 #include "tessera/train/commands.hpp"
+#include "train/plan_answers.hpp"
 #include "train/planning.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
+#include <optional>
 
 namespace tessera::train {
 namespace {
@@ -33,6 +35,7 @@ struct Planned {
   std::int64_t num_parameters = 0;
   double image_flops = 0;  // of a training step
   std::int64_t checkpoint_bytes = 0;
+  std::optional<PlanAnswers> answers;  // of a fine-tuning, where the GPU's memory is known
 };
 
 Planned plan_finetuning(const config::Command& command, int world, c10::Device device, at::ScalarType compute) {
@@ -47,10 +50,26 @@ Planned plan_finetuning(const config::Command& command, int world, c10::Device d
       model::split_table(model::build_param_table(run.shape, run.geometry), model::num_frozen_units(run.frozen_blocks));
   const std::int64_t num_frozen = tables.before.num_elements();
   const std::int64_t num_trained = tables.rest.num_elements();
+  std::optional<PlanAnswers> answers;
+  if (command.plan.gpu_memory) {
+    answers =
+        answers_to({config, planned_classes(config.data), world, device, compute, command.plan.gpu_memory->bytes});
+  }
   return {
       engine::plan_memory(run), num_frozen + num_trained,
       model::training_flops_per_image(run.shape, run.geometry, run.frozen_blocks),
-      num_frozen * static_cast<std::int64_t>(c10::elementSize(compute)) + checkpoint_bytes(num_trained, run.options)};
+      num_frozen * static_cast<std::int64_t>(c10::elementSize(compute)) + checkpoint_bytes(num_trained, run.options),
+      answers};
+}
+
+// Seconds of training for one epoch, from the operations alone; nothing where rate or number of images are not known.
+std::optional<double> epoch_seconds(const config::Command& command, int world, double image_flops) {
+  const config::DatasetKind kind = command.run.data.dataset;
+  if (command.plan.tflops <= 0 || kind == config::DatasetKind::kImageFolder) {
+    return std::nullopt;
+  }
+  const double images = kind == config::DatasetKind::kFashionMnist ? 60'000 : 50'000;
+  return images * image_flops / (command.plan.tflops * 1e12 * world);
 }
 
 // Training and test images of the data sets whose size their name tells.
@@ -71,54 +90,93 @@ Planned plan_probe(const config::Command& command, int world, c10::Device device
       model::build_probe_table(config.model.shape.hidden_size, probe.geometry.num_classes).num_elements();
   const model::ParamTable backbone = model::backbone_part(model::build_param_table(probe.shape, probe.geometry));
   return {engine::plan_probe_memory(probe), backbone.num_elements() + num_trained,
-          model::forward_flops_per_image(probe.shape, probe.geometry), checkpoint_bytes(num_trained, probe.head)};
+          model::forward_flops_per_image(probe.shape, probe.geometry), checkpoint_bytes(num_trained, probe.head),
+          std::nullopt};
+}
+
+// What is planned, and for what.
+struct Subject {
+  const config::Command& command;
+  int world = 1;
+  at::ScalarType compute = at::kFloat;
+  double step_flops = 0;                // of a rank
+  std::optional<double> epoch_seconds;  // of training alone
+};
+
+nlohmann::ordered_json to_json(const Planned& planned, const Subject& subject) {
+  const config::RunConfig& config = subject.command.run;
+  nlohmann::ordered_json json = {{"n_parameters", planned.num_parameters},
+                                 {"world_size", subject.world},
+                                 {"zero_stage", config.zero.stage},
+                                 {"dtype", subject.compute == at::kFloat ? "fp32" : "bf16"},
+                                 {"effective_batch", config.effective_batch(subject.world)},
+                                 {"bytes", nlohmann::ordered_json::object()},
+                                 {"total_bytes", planned.memory.total()},
+                                 {"host_bytes", planned.memory.host_total()},
+                                 {"step_flops_per_rank", subject.step_flops},
+                                 {"checkpoint_bytes", planned.checkpoint_bytes}};
+  for (const engine::MemoryItem& item : planned.memory.items) {
+    json["bytes"][item.name] = item.bytes;
+  }
+  if (subject.command.plan.gpu_memory) {
+    json["fits"] = planned.memory.total() <= subject.command.plan.gpu_memory->bytes;
+  }
+  if (planned.answers) {
+    json["largest_batch"] = planned.answers->largest_batch;
+    json["least_ranks"] = planned.answers->least_ranks;
+    json["bytes_by_checkpointing"] = {{"none", planned.answers->bytes_by_checkpointing[0]},
+                                      {"feed_forward", planned.answers->bytes_by_checkpointing[1]},
+                                      {"block", planned.answers->bytes_by_checkpointing[2]}};
+  }
+  if (subject.epoch_seconds) {
+    json["epoch_seconds"] = *subject.epoch_seconds;
+  }
+  return json;
+}
+
+void print_table(const Planned& planned, const Subject& subject) {
+  const config::RunConfig& config = subject.command.run;
+  const config::PlanConfig& asked = subject.command.plan;
+  fmt::print("{} parameters; ZeRO stage {}, {} rank{}, {}; {} images a step\n",
+             core::format_count(planned.num_parameters), config.zero.stage, subject.world,
+             subject.world == 1 ? "" : "s", subject.compute == at::kFloat ? "fp32" : "bf16",
+             config.effective_batch(subject.world));
+  fmt::print("{}\n", to_table(planned.memory));
+  if (asked.gpu_memory) {
+    const auto memory = static_cast<double>(asked.gpu_memory->bytes);
+    const bool fits = planned.memory.total() <= asked.gpu_memory->bytes;
+    fmt::print("  {:<16}{:>12}  {}\n", "GPU memory", core::format_bytes(memory), fits ? "fits" : "does not fit");
+  }
+  if (planned.answers) {
+    fmt::print("{}\n", to_text(*planned.answers, asked.gpu_memory->bytes));
+  }
+  fmt::print("  {:.3g} TFLOP a step and rank ({:.3g} an image); {} a checkpoint\n", subject.step_flops / 1e12,
+             planned.image_flops / 1e12, core::format_bytes(static_cast<double>(planned.checkpoint_bytes)));
+  if (subject.epoch_seconds) {
+    fmt::print("  an epoch of training takes {} at {:g} TFLOP/s a rank\n",
+               core::format_duration(*subject.epoch_seconds), asked.tflops);
+  }
 }
 
 }  // namespace
 
 void print_plan(const config::Command& command) {
   config::Command settled = command;
-  config::RunConfig& config = settled.run;
+  const config::RunConfig& config = settled.run;
   const int world = command.plan.world_size.value_or(1);
-  config::validate_world(config, world);
+  config::validate_world(settled.run, world);
   const bool on_gpu = config.runtime.device != config::DeviceChoice::kCpu;
   const c10::Device device = on_gpu ? c10::kCUDA : c10::kCPU;
   const at::ScalarType compute = compute_type(config.runtime.dtype, on_gpu);
   const Planned planned = (command.plan.linprobe ? plan_probe : plan_finetuning)(settled, world, device, compute);
-  const auto& [plan, num_parameters, image_flops, on_disk] = planned;
-  const double step_flops = image_flops * static_cast<double>(config.data.batch_size * config.data.accum_iter);
-
+  const Subject subject{settled, world, compute,
+                        planned.image_flops * static_cast<double>(config.data.batch_size * config.data.accum_iter),
+                        epoch_seconds(command, world, planned.image_flops)};
   if (command.json) {
-    nlohmann::ordered_json json = {{"n_parameters", num_parameters},
-                                   {"world_size", world},
-                                   {"zero_stage", config.zero.stage},
-                                   {"dtype", compute == at::kFloat ? "fp32" : "bf16"},
-                                   {"effective_batch", config.effective_batch(world)},
-                                   {"bytes", nlohmann::ordered_json::object()},
-                                   {"total_bytes", plan.total()},
-                                   {"host_bytes", plan.host_total()},
-                                   {"step_flops_per_rank", step_flops},
-                                   {"checkpoint_bytes", on_disk}};
-    for (const engine::MemoryItem& item : plan.items) {
-      json["bytes"][item.name] = item.bytes;
-    }
-    if (command.plan.gpu_memory) {
-      json["fits"] = plan.total() <= command.plan.gpu_memory->bytes;
-    }
-    std::puts(json.dump(2).c_str());
-    return;
+    std::puts(to_json(planned, subject).dump(2).c_str());
+  } else {
+    print_table(planned, subject);
   }
-  fmt::print("{} parameters; ZeRO stage {}, {} rank{}, {}; {} images a step\n", core::format_count(num_parameters),
-             config.zero.stage, world, world == 1 ? "" : "s", compute == at::kFloat ? "fp32" : "bf16",
-             config.effective_batch(world));
-  fmt::print("{}\n", to_table(plan));
-  if (command.plan.gpu_memory) {
-    const auto memory = static_cast<double>(command.plan.gpu_memory->bytes);
-    const bool fits = plan.total() <= command.plan.gpu_memory->bytes;
-    fmt::print("  {:<16}{:>12}  {}\n", "GPU memory", core::format_bytes(memory), fits ? "fits" : "does not fit");
-  }
-  fmt::print("  {:.3g} TFLOP a step and rank ({:.3g} an image); {} a checkpoint\n", step_flops / 1e12,
-             image_flops / 1e12, core::format_bytes(static_cast<double>(on_disk)));
 }
 
 }  // namespace tessera::train

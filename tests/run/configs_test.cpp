@@ -72,6 +72,36 @@ TEST(Configs, ArePlannedForEverySize) {
   EXPECT_EQ(num_said, 3 * 6) << "ddp, zero2 and zero2_linprobe tell what each size takes";
 }
 
+Json plan_of(const std::string& flags) {
+  const CommandResult result =
+      tessera("plan --model_config qwen3-8b --dataset cifar100 --zero_stage 2 --json " + flags);
+  EXPECT_EQ(result.status, 0) << result.output;
+  return Json::parse(result.output);
+}
+
+// Each answer is a plan that fits, and the next one is not.
+TEST(Plan, AnswersWhatFits) {
+  const Json asked = plan_of("--world_size 8 --batch_size 8 --gpu_memory 80GiB --tflops 400");
+  const std::string batch = std::to_string(asked["largest_batch"].get<std::int64_t>());
+  const std::string more = std::to_string(asked["largest_batch"].get<std::int64_t>() + 1);
+  EXPECT_GT(asked["largest_batch"], 8);
+  EXPECT_EQ(plan_of("--world_size 8 --gpu_memory 80GiB --batch_size " + batch)["fits"], true);
+  EXPECT_EQ(plan_of("--world_size 8 --gpu_memory 80GiB --batch_size " + more)["fits"], false);
+  const int ranks = asked["least_ranks"];
+  ASSERT_GT(ranks, 1);
+  EXPECT_EQ(plan_of("--batch_size 8 --gpu_memory 80GiB --world_size " + std::to_string(ranks))["fits"], true);
+  EXPECT_EQ(plan_of("--batch_size 8 --gpu_memory 80GiB --world_size " + std::to_string(ranks - 1))["fits"], false);
+  for (const char* const level : {"none", "feed_forward", "block"}) {
+    EXPECT_EQ(asked["bytes_by_checkpointing"][level],
+              plan_of("--world_size 8 --batch_size 8 --gradient_checkpointing " + std::string(level))["total_bytes"]);
+  }
+  const double step_flops = asked["step_flops_per_rank"];
+  EXPECT_NEAR(asked["epoch_seconds"].get<double>(), 50'000 / (8.0 * 8) * step_flops / 400e12, 1e-6);
+  EXPECT_EQ(plan_of("--world_size 1 --batch_size 8 --gpu_memory 10GiB")["largest_batch"], 0);
+  EXPECT_FALSE(plan_of("--world_size 8").contains("largest_batch")) << "whose memory is not known";
+  EXPECT_EQ(tessera("plan --model_config tiny --tflops 0").status, 2);
+}
+
 TEST(Configs, AreRun) {
   const ScratchDirectory scratch;
   const std::string data = scratch.file("data");

@@ -37,6 +37,7 @@ struct ByteCount {
 struct PlanConfig {
   std::optional<int> world_size;  ///< `plan` always has one: 1 where none was given
   std::optional<ByteCount> gpu_memory;
+  double tflops = 0;      ///< of a rank, 10^12 operations a second; 0: not known
   bool linprobe = false;  ///< plan a linear probe in place of a fine-tuning
 };
 
