@@ -15,7 +15,7 @@ usage: jobs/setup.sh [--build_dir DIR] [--cuda auto|on|off] [--tests] [--compile
 
 Installs Debian or Ubuntu packages (as root, or with sudo), and into deps/python the wheels of torch 2.11.0 (LibTorch),
 with what the CPU path needs or, where CUDA is on, with everything. Set TESSERA_PYTHON_DIR to use a folder that holds
-torch/ already.
+torch/ already. --tests also installs the Python programs that the tests let read our files (jobs/consumers.sh).
 TEXT
 }
 
@@ -113,6 +113,7 @@ cuda_architecture() {
 
 install_packages
 [[ -n ${TESSERA_PYTHON_DIR:-} ]] || install_wheels
+python_dir=${TESSERA_PYTHON_DIR:-$PWD/deps/python}
 install_cmake
 
 export CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
@@ -121,7 +122,13 @@ mkdir -p "$build_dir"
 [[ $tests == OFF && -e $build_dir/CMakeCache.txt ]] && tests=$(sed -n 's/^TESSERA_TESTS:BOOL=//p' "$build_dir/CMakeCache.txt")
 "$cmake" -S . -B "$build_dir" -G Ninja -DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DTESSERA_TESTS="$tests" \
   -DTESSERA_BENCH="$tests" -DTESSERA_CUDA="$([[ $cuda == on ]] && echo ON || echo OFF)" -DCMAKE_CUDA_ARCHITECTURES="$(cuda_architecture)" \
-  -DTESSERA_PYTHON_DIR="${TESSERA_PYTHON_DIR:-$PWD/deps/python}" >"$build_dir/configure.log" 2>&1 ||
+  -DTESSERA_PYTHON_DIR="$python_dir" -DTESSERA_TEST_PYTHON="$([[ $tests == ON ]] && echo "$PWD/deps/consumers/python")" >"$build_dir/configure.log" 2>&1 ||
   { cat "$build_dir/configure.log" >&2; exit 1; }
+# Installing is mostly waiting: it goes on beside the build.
+consumers=
+if [[ $tests == ON && $install == yes ]]; then
+  jobs/consumers.sh "$python_dir" & consumers=$!
+fi
 say "building in $build_dir (CUDA $cuda)"
 ninja -C "$build_dir" --quiet "${targets[@]}"
+[[ -z $consumers ]] || wait "$consumers"

@@ -66,11 +66,16 @@ CommandResult run_command(const std::string& command) {
   return result;
 }
 
-std::string python() {
-  const char* const chosen = std::getenv("TESSERA_TEST_PYTHON_EXECUTABLE");
-  return chosen != nullptr ? chosen : "python3";
-}
+namespace {
 
-bool python_has(const std::string& module) { return run_command(python() + " -c 'import " + module + "'").status == 0; }
+const char* made_python() { return std::getenv("TESSERA_TEST_PYTHON_EXECUTABLE"); }
+
+}  // namespace
+
+std::string python() { return made_python() != nullptr ? made_python() : "python3"; }
+
+bool python_has(const std::string& module) {
+  return made_python() != nullptr || run_command("python3 -c 'import " + module + "'").status == 0;
+}
 
 }  // namespace tessera::test

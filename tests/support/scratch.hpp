@@ -51,10 +51,10 @@ struct CommandResult {
 /// Runs a shell command.
 CommandResult run_command(const std::string& command);
 
-/// The interpreter of the environment's TESSERA_TEST_PYTHON_EXECUTABLE, or python3: where the packages of the consumers
-/// are.
+/// The interpreter that has the programs which read our files (CMake's TESSERA_TEST_PYTHON), or the system's.
 std::string python();
-/// Whether that interpreter has the module.
+/// Whether the system's interpreter has the module. One that was made for the tests must have it: always true then, and
+/// what needs the module fails rather than is skipped.
 bool python_has(const std::string& module);
 
 }  // namespace tessera::test

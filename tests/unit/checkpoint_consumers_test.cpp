@@ -1,4 +1,5 @@
 // Programs that know nothing of ours read our files.
+#include "checkpoint/limits.hpp"
 #include "support/sample_state.hpp"
 #include "support/scratch.hpp"
 #include "tessera/checkpoint/save.hpp"
@@ -73,7 +74,7 @@ TEST_F(StateFile, IsReadByH5py) {
   const auto result = test::run_command(test::python() + " " TESSERA_TEST_PYTHON "/read_state_file.py " + path_);
   EXPECT_EQ(result.status, 0) << result.output;
   for (const std::string& line :
-       {std::string("format tessera-checkpoint 1"), std::string("run seed 18364758544493064720"),
+       {fmt::format("format tessera-checkpoint {}", kFormatVersion), std::string("run seed 18364758544493064720"),
         std::string("run best_accuracy 0.3333333333333333"), std::string("run dataset fashion-mnist"),
         fmt::format("classifier.bias weight (10,) f {} {} ", rounded("classifier.bias", 0),
                     rounded("classifier.bias", 1)),

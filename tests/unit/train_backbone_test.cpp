@@ -1,13 +1,16 @@
 // What a linear probe freezes: the trained weights, patch embedding and all, from every kind of file.
+#include "support/local_parameters.hpp"
 #include "support/small_run.hpp"
 #include "tessera/checkpoint/reader.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/io/safetensors_writer.hpp"
 #include "tessera/model/pretrained.hpp"
 #include "train/frozen_backbone.hpp"
 
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <span>
 #include <string>
 
 namespace tessera::train {
@@ -15,23 +18,28 @@ namespace {
 
 class BackboneTest : public testing::Test {
  protected:
-  BackboneTest() : log_(core::Log::Level::kSilent) {
+  static void SetUpTestSuite() {
+    scratch_ = new test::ScratchDirectory;
     test::write_small_dataset(file("data"), 80, 20);
     const auto run = test::finetune(1, file("data"), file("run"), "--epochs 1 --batch_size 20");
-    EXPECT_EQ(run.status, 0) << run.output;
+    ASSERT_EQ(run.status, 0) << run.output;
+  }
+  static void TearDownTestSuite() { delete scratch_; }
+
+  BackboneTest() : log_(core::Log::Level::kSilent) {
     config_.model.shape = config::read_model_config(file("data/model.json"));
     config_.data.input_size = 28;
     config_.data.patch_size = 7;
     config_.runtime.device = config::DeviceChoice::kCpu;
     platform_ = open_platform(config_.runtime, topology::Group::self(), log_);
   }
-  [[nodiscard]] std::string file(const std::string& name) const { return scratch_.file(name); }
-  [[nodiscard]] std::string checkpoint() const { return file("run/checkpoint-final"); }
+  [[nodiscard]] static std::string file(const std::string& name) { return scratch_->file(name); }
+  [[nodiscard]] static std::string checkpoint() { return file("run/checkpoint-final"); }
   [[nodiscard]] FrozenBackbone load(const std::string& path) const {
     return {config_, /*num_classes=*/3, {path, at::kFloat, 0}, platform_, log_};
   }
 
-  test::ScratchDirectory scratch_;
+  static inline test::ScratchDirectory* scratch_ = nullptr;
   core::Log log_;
   config::RunConfig config_;
   Platform platform_;
@@ -58,6 +66,26 @@ TEST_F(BackboneTest, HasTheTrainedPatchEmbedding) {
     EXPECT_TRUE(at::equal(patches(same), trained)) << name;
     EXPECT_EQ(same.crc32c(), backbone.crc32c()) << name;
   }
+}
+
+TEST_F(BackboneTest, GivesTheFeaturesThatTransformersGives) {
+  if (!test::python_has("transformers") || !test::python_has("torch")) {
+    GTEST_SKIP() << "python3 has no modules named transformers and torch (jobs/consumers.sh)";
+  }
+  const auto written =
+      test::tessera_ckpt("consolidate " + checkpoint() + " --max_shard_size 20KB --output " + file("sharded"));
+  ASSERT_EQ(written.status, 0) << written.output;
+  const at::Tensor images = at::randn({5, 3, 28, 28});
+  io::SafetensorsWriter writer(file("images.safetensors"), {{"images", core::DType::kFloat32, {5, 3, 28, 28}}}, {});
+  writer.write(std::as_bytes(std::span(images.const_data_ptr<float>(), static_cast<std::size_t>(images.numel()))));
+  writer.finish();
+  const auto peer = test::run_command(test::python() + " " TESSERA_TEST_PYTHON "/qwen3_features.py " + file("sharded") +
+                                      " " + file("images.safetensors") + " " + file("features.safetensors"));
+  ASSERT_EQ(peer.status, 0) << peer.output;
+  const FrozenBackbone backbone = load(checkpoint());
+  const at::Tensor features = backbone.parts().model.features(images, backbone.parts().frozen);
+  const at::Tensor wanted = test::load_safetensors(file("features.safetensors")).at("features");
+  EXPECT_LT(test::relative_error(features, wanted), 1e-5);
 }
 
 // A language model has none: it is random then, by the seed, and all else is the language model's.
