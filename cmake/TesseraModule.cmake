@@ -1,7 +1,9 @@
-# tessera_module(NAME SOURCES... [CUDA_SOURCES...] [NO_CUDA_SOURCES...] [DEPENDS modules...] [FOREIGN targets...])
+# tessera_module(NAME [FOLDER name] [KIND OBJECT] SOURCES... [CUDA_SOURCES...] [NO_CUDA_SOURCES...] [OBJECTS targets...]
+#   [DEPENDS modules...] [FOREIGN targets...])
 #
 # One folder src/NAME = one namespace = one static library tessera::NAME. DEPENDS are the modules that it may include
 # (tests/arch refuses others), FOREIGN the libraries. CUDA_SOURCES replace NO_CUDA_SOURCES where TESSERA_CUDA is on.
+# Of a folder that gives more than one library, FOLDER says which it is, and OBJECTS are what they share.
 
 # -Wno-restrict: gcc 12 sees overlaps in std::string concatenation that are not there (gcc bug 105651).
 add_library(tessera_warnings INTERFACE)
@@ -17,16 +19,25 @@ if(TESSERA_SANITIZE)
 endif()
 
 function(tessera_module name)
-  cmake_parse_arguments(arg "" "" "SOURCES;CUDA_SOURCES;NO_CUDA_SOURCES;DEPENDS;FOREIGN" ${ARGN})
+  cmake_parse_arguments(arg "" "FOLDER;KIND" "SOURCES;CUDA_SOURCES;NO_CUDA_SOURCES;OBJECTS;DEPENDS;FOREIGN" ${ARGN})
+  if(NOT arg_FOLDER)
+    set(arg_FOLDER ${name})
+  endif()
+  if(NOT arg_KIND)
+    set(arg_KIND STATIC)
+  endif()
   if(TESSERA_CUDA)
     list(APPEND arg_SOURCES ${arg_CUDA_SOURCES})
   else()
     list(APPEND arg_SOURCES ${arg_NO_CUDA_SOURCES})
   endif()
-  list(TRANSFORM arg_SOURCES PREPEND ${name}/)
+  list(TRANSFORM arg_SOURCES PREPEND ${arg_FOLDER}/)
+  foreach(objects IN LISTS arg_OBJECTS)
+    list(APPEND arg_SOURCES $<TARGET_OBJECTS:${objects}>)
+  endforeach()
   list(TRANSFORM arg_DEPENDS PREPEND tessera::)
 
-  add_library(tessera_${name} STATIC ${arg_SOURCES})
+  add_library(tessera_${name} ${arg_KIND} ${arg_SOURCES})
   add_library(tessera::${name} ALIAS tessera_${name})
   target_include_directories(tessera_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include PRIVATE ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(tessera_${name} PUBLIC ${arg_DEPENDS} ${arg_FOREIGN} PRIVATE tessera_warnings)

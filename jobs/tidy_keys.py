@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prints "KEY SOURCE" for every source of the programs in a compile_commands.json (tests are left out for time).
 
-KEY is a hash of all that clang-tidy's verdict depends on and that changes here: .clang-tidy, the compile command, the
+KEY is a hash of all that clang-tidy's verdict depends on and that changes here: .clang-tidy, the compile commands, the
 source, and the headers of ours that it reaches. A source that passed once under a key passes again.
 """
 
@@ -32,18 +32,18 @@ def reached(source):
 
 def main():
     build = Path(sys.argv[1])
-    num_sources = 0
+    commands = {}  # of each source: what is compiled for two libraries has two, and clang-tidy reads it as both
     for entry in json.loads((build / "compile_commands.json").read_text()):
         source = Path(entry["file"]).resolve()
         ours = any(folder in source.parents for folder in LINTED) and build.resolve() not in source.parents
-        if not ours or source.suffix != ".cpp":
-            continue
-        key = hashlib.sha256((ROOT / ".clang-tidy").read_bytes() + entry["command"].encode())
+        if ours and source.suffix == ".cpp":
+            commands[source] = commands.get(source, "") + entry["command"]
+    for source, command in commands.items():
+        key = hashlib.sha256((ROOT / ".clang-tidy").read_bytes() + command.encode())
         for file in reached(source):
             key.update(str(file).encode() + file.read_bytes())
         print(key.hexdigest(), source)
-        num_sources += 1
-    return 0 if num_sources else 1
+    return 0 if commands else 1
 
 
 if __name__ == "__main__":

@@ -35,15 +35,18 @@ Type text_type(const std::string& text) {
 
 }  // namespace
 
+void do_not_lock(const Properties& access) {
+  check(H5Pset_file_locking(access.get(), /*use_file_locking=*/false, /*ignore_when_disabled=*/true),
+        "set the locking of", "file access");
+}
+
 Properties serial_access() {
   auto access = own<Properties>(H5Pcreate(H5P_FILE_ACCESS), "set up", "file access");
   // Readable by every tool in use, with checksummed metadata, and no mark of an open file to be cleared after a crash.
   check(H5Pset_libver_bounds(access.get(), H5F_LIBVER_V18, H5F_LIBVER_V18), "set the format of", "file access");
   check(H5Pset_alignment(access.get(), kAlignment, kAlignment), "set the alignment of", "file access");
   check(H5Pset_meta_block_size(access.get(), kMetadataBlock), "set the block size of", "file access");
-  // Nobody else can see the file yet, and locks are slow or missing on network file systems.
-  check(H5Pset_file_locking(access.get(), /*use_file_locking=*/false, /*ignore_when_disabled=*/true),
-        "set the locking of", "file access");
+  do_not_lock(access);
   return access;
 }
 
@@ -58,8 +61,7 @@ Properties data_set_layout() {
 
 Properties reading_access() {
   auto access = own<Properties>(H5Pcreate(H5P_FILE_ACCESS), "set up", "file access");
-  check(H5Pset_file_locking(access.get(), /*use_file_locking=*/false, /*ignore_when_disabled=*/true),
-        "set the locking of", "file access");
+  do_not_lock(access);
   return access;
 }
 

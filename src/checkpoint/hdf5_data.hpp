@@ -13,10 +13,13 @@ namespace tessera::checkpoint::h5 {
 /// fill value or time stamps, so that the same state gives the same bytes.
 Properties data_set_layout();
 
+/// Files that nobody else sees yet, or that do not change: locks are slow or missing on network file systems.
+void do_not_lock(const Properties& access);
+
 /// File access for writing by one process: the format of HDF5 1.8, large data sets at whole pages, no locks.
 Properties serial_access();
 
-/// File access for reading files that do not change: no locks, which some file systems refuse.
+/// File access for reading files that do not change.
 Properties reading_access();
 
 /// The extents of a data set; none where they cannot be told.

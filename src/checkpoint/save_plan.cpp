@@ -1,7 +1,7 @@
 #include "checkpoint/save_plan.hpp"
 
 #include "checkpoint/flat_range.hpp"
-#include "checkpoint/hdf5.hpp"
+#include "checkpoint/state_file.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/io/crc32c.hpp"
 
@@ -29,7 +29,7 @@ void check_tensors(const std::vector<state::TensorInfo>& tensors) {
                   state::name_of(tensor.component));
     core::require(!tensor.shape.empty(), "checkpoint", "{} has no dimensions", name);
     count_elements(tensor.shape);
-    h5::make_type(tensor.dtype);
+    check_storable(tensor.dtype);
   }
 }
 

@@ -1,16 +1,21 @@
 #pragma once
 
-#include "checkpoint/hdf5.hpp"
 #include "tessera/checkpoint/reader.hpp"
 #include "tessera/state/run_state.hpp"
 #include "tessera/state/state_view.hpp"
 #include "tessera/topology/group.hpp"
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+// No header of HDF5 here: what uses this is compiled once, for the parallel HDF5 and the serial one.
+
 namespace tessera::checkpoint {
+
+/// Throws Error where state.h5 has no type for such elements.
+void check_storable(core::DType dtype);
 
 /// Makes state.h5 with everything but the tensors' values: groups, data sets with their space, the run's state. One
 /// rank does it with the serial driver, so that the many small changes of metadata need no other rank, and a failure
@@ -24,6 +29,11 @@ class StateFileWriter {
  public:
   /// Collective over the group. Throws Error on the rank that cannot.
   StateFileWriter(const std::string& path, const std::vector<state::TensorInfo>& tensors, const topology::Group& group);
+  StateFileWriter(const StateFileWriter&) = delete;
+  StateFileWriter& operator=(const StateFileWriter&) = delete;
+  StateFileWriter(StateFileWriter&&) = delete;
+  StateFileWriter& operator=(StateFileWriter&&) = delete;
+  ~StateFileWriter();
 
   /// Elements [begin, end) of tensor number `tensor` from host memory, in the stored type. At most kPieceBytes.
   void write(std::size_t tensor, std::int64_t begin, std::int64_t end, const void* data);
@@ -32,15 +42,11 @@ class StateFileWriter {
   void close();
 
  private:
-  const h5::DataSet& open_tensor(std::size_t tensor);
+  struct Open;
 
   std::string path_;
   const std::vector<state::TensorInfo>& tensors_;
-  h5::QuietErrors quiet_;
-  h5::File file_;
-  h5::Properties independent_;
-  h5::DataSet data_set_;  // of the tensor that was written last
-  std::size_t open_ = 0;
+  std::unique_ptr<Open> open_;
 };
 
 /// Throws UserError unless state.h5 holds every tensor under its name, in its shape and type, at its offset.

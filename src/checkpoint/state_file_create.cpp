@@ -57,6 +57,8 @@ std::vector<std::int64_t> write_tensors(hid_t file, const std::vector<state::Ten
 
 }  // namespace
 
+void check_storable(core::DType dtype) { h5::make_type(dtype); }
+
 std::vector<std::int64_t> create_state_file(const std::string& path, const std::vector<state::TensorInfo>& tensors,
                                             const state::RunState& run) {
   const h5::QuietErrors quiet;

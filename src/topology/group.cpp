@@ -1,6 +1,5 @@
 #include "tessera/topology/group.hpp"
 
-#include "tessera/core/error.hpp"
 #include "topology/group_impl.hpp"
 #include "topology/mpi_check.hpp"
 
@@ -164,27 +163,6 @@ Group Group::duplicate() const {
   MPI_Comm copy = MPI_COMM_NULL;
   check_mpi(MPI_Comm_dup(impl_->comm, &copy), "MPI_Comm_dup");
   return adopt_communicator(copy, /*patient=*/true);
-}
-
-void Group::agree(const std::function<void()>& work) const {
-  // One character says what happened, so that an empty message is still a failure.
-  std::string verdict = "+";
-  try {
-    work();
-  } catch (const core::UserError& error) {
-    verdict = std::string("u") + error.what();
-  } catch (const std::exception& error) {
-    verdict = std::string("e") + error.what();
-  }
-  const std::vector<std::string> verdicts = gather(verdict);
-  const auto failed = std::ranges::find_if(verdicts, [](const auto& text) { return text[0] != '+'; });
-  if (failed == verdicts.end()) {
-    return;
-  }
-  if (failed->front() == 'u') {
-    throw core::AgreedUserError(failed->substr(1));
-  }
-  throw core::AgreedError(failed->substr(1));
 }
 
 const void* Group::mpi_communicator() const {

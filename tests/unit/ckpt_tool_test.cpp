@@ -48,6 +48,17 @@ TEST_F(CkptTool, SaysHowItIsUsed) {
   }
 }
 
+TEST_F(CkptTool, NeedsNoMpiGpuOrLibTorch) {
+  if (!TESSERA_SERIAL_HDF5) {
+    GTEST_SKIP() << "built without a serial HDF5 (libhdf5-dev)";
+  }
+  const auto libraries = test::run_command("ldd " TESSERA_CKPT);
+  EXPECT_EQ(libraries.status, 0) << libraries.output;
+  for (const std::string name : {"libmpi", "openmpi", "libtorch", "libc10", "libcuda", "libnccl"}) {
+    EXPECT_EQ(libraries.output.find(name), std::string::npos) << libraries.output;
+  }
+}
+
 TEST_F(CkptTool, SuggestsWhatWasMeant) {
   expect_in(tool("consolidat x"), 2, "there is no verb 'consolidat'; did you mean consolidate?");
   expect_in(tool("consolidate x --outptu y"), 2, "there is no flag --outptu; did you mean --output?");
