@@ -1,6 +1,7 @@
 // tessera-ckpt as its users run it.
 #include "support/sample_state.hpp"
 #include "support/scratch.hpp"
+#include "support/sparse_checkpoint.hpp"
 #include "tessera/checkpoint/save.hpp"
 
 #include <gtest/gtest.h>
@@ -126,6 +127,20 @@ TEST_F(CkptTool, ConsolidatesWithoutALauncher) {
   EXPECT_TRUE(std::filesystem::exists(scratch_.file("out/config.json")));
   expect_in(tool("consolidate " + path("1") + " --output " + scratch_.file("model.bin")), 2,
             "a path that ends in .safetensors");
+}
+
+TEST_F(CkptTool, ConsolidatesInBoundedMemory) {
+  constexpr std::int64_t kMostBytes = std::int64_t{96} << 20U;
+  // 256 MiB in bf16 in one tensor: what is held whole anywhere is far too much.
+  const std::string checkpoint =
+      test::write_sparse_checkpoint(scratch_.file("run"), {{"classifier.weight", {32768, 4096}}}, {});
+  for (const std::string name : {"m.safetensors", "hub", "m.pth", "m.h5"}) {
+    const std::string output = scratch_.file(name);
+    const auto run = test::run_measured({TESSERA_CKPT, "consolidate", checkpoint, "--output", output, "--quiet"}, "");
+    EXPECT_EQ(run.status, 0) << name;
+    EXPECT_LT(run.peak_bytes, kMostBytes) << name;
+    std::filesystem::remove_all(output);
+  }
 }
 
 TEST_F(CkptTool, ComparesCheckpointsAndWeights) {
