@@ -3,23 +3,26 @@
 #include "tessera/core/error.hpp"
 
 #include <array>
-#include <functional>
-#include <numeric>
+#include <utility>
 
 namespace tessera::checkpoint {
 namespace {
 
 using core::UserError;
 
-// The names of what lies at the root.
+// The names of what lies at the root. Links to elsewhere, other files say, are none of ours.
 std::vector<std::string> names_at_root(hid_t file, const std::string& path) {
   H5G_info_t root{};
-  h5::check(H5Gget_info(file, &root), "list", path);
+  core::require<UserError>(H5Gget_info(file, &root) >= 0, "checkpoint", "cannot list {}: {}", path, h5::last_error());
   std::vector<std::string> names;
   for (hsize_t i = 0; i < root.nlinks; ++i) {
     std::array<char, 512> name{};
-    h5::check(H5Lget_name_by_idx(file, ".", H5_INDEX_NAME, H5_ITER_INC, i, name.data(), name.size(), H5P_DEFAULT),
-              "list", path);
+    H5L_info_t link{};
+    const auto length =
+        H5Lget_name_by_idx(file, ".", H5_INDEX_NAME, H5_ITER_INC, i, name.data(), name.size(), H5P_DEFAULT);
+    core::require<UserError>(length > 0 && std::cmp_less(length, name.size()) &&
+                                 H5Lget_info(file, name.data(), &link, H5P_DEFAULT) >= 0 && link.type == H5L_TYPE_HARD,
+                             "checkpoint", "{}: entry {} of the root is damaged, or a link to elsewhere", path, i);
     names.emplace_back(name.data());
   }
   return names;
@@ -54,12 +57,18 @@ void read_hdf5_weights(ImportSource::Contents& contents, const std::string& path
     const auto offset = h5::offset_of(data_set);
     core::require<UserError>(dtype && shape && offset, "checkpoint",
                              "{}: /{} is not a contiguous data set of fp32 or bf16 numbers", path, name);
-    const auto count = std::accumulate(shape->begin(), shape->end(), std::int64_t{1}, std::multiplies<>());
-    const std::size_t size = static_cast<std::size_t>(count) * core::size_of(*dtype);
     const auto begin = static_cast<std::size_t>(*offset);
-    core::require<UserError>(begin <= bytes.size() && size <= bytes.size() - begin, "checkpoint",
-                             "{}: /{} ends behind the end of the file, which was cut", path, name);
-    contents.add(name, *shape, count).weight.push_back({0, count, *dtype, bytes.data() + begin});
+    const std::size_t most = begin <= bytes.size() ? (bytes.size() - begin) / core::size_of(*dtype) : 0;
+    std::size_t count = 1;
+    bool inside = most > 0;
+    for (const std::int64_t extent : *shape) {
+      inside = inside && extent > 0 && count <= most / static_cast<std::size_t>(extent);
+      count *= inside ? static_cast<std::size_t>(extent) : 0;
+    }
+    core::require<UserError>(inside, "checkpoint",
+                             "{}: /{} is empty, or ends behind the end of the file, which was cut", path, name);
+    const auto num_elements = static_cast<std::int64_t>(count);
+    contents.add(name, *shape, num_elements).weight.push_back({0, num_elements, *dtype, bytes.data() + begin});
   }
 }
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Fuzzes the readers of files from outside, with libFuzzer and the address and undefined-behaviour sanitizers.
-#   tests/fuzz/run.sh [SECONDS_EACH=60]
+#   tests/fuzz/run.sh [SECONDS_EACH=60] [NAME...]
 # Needs clang. What it finds is left in build-fuzz/; the corpus is tests/data/fuzz, which the unit tests read too.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -11,7 +11,8 @@ fi
 seconds=${1:-60}
 cmake -S . -B build-fuzz -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DTESSERA_TOOLS_ONLY=ON \
   -DTESSERA_FUZZ=ON -DTESSERA_SANITIZE="fuzzer-no-link;address;undefined" >/dev/null
-names=(safetensors manifest pickle torch_file)
+names=("${@:2}")
+((${#names[@]})) || names=(safetensors manifest pickle torch_file hdf5 deepspeed)
 ninja -C build-fuzz -j2 "${names[@]/#/fuzz_}"
 for name in "${names[@]}"; do
   mkdir -p "build-fuzz/corpus/$name"

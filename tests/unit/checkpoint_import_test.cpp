@@ -195,6 +195,23 @@ TEST_F(ImportTest, RefusesAnotherModel) {
   expect_in(message, "unexpected: patch_embed.proj.bias");
 }
 
+// What the fuzzer starts from, and what it once found.
+TEST_F(ImportTest, SurvivesTheFuzzersCorpus) {
+  int refused = 0;
+  int read = 0;
+  for (const auto& entry : fs::directory_iterator(TESSERA_TEST_DATA "/fuzz/hdf5")) {
+    fs::copy_file(entry.path(), scratch_.file("fuzz.h5"), fs::copy_options::overwrite_existing);
+    try {
+      const ImportSource source(scratch_.file("fuzz.h5"), {});
+      ++read;
+    } catch (const core::UserError&) {
+      ++refused;
+    }
+  }
+  EXPECT_GE(read, 1);
+  EXPECT_GE(refused, 3);
+}
+
 TEST_F(ImportTest, RunsNoPickle) {
   const std::string owned = scratch_.file("owned");
   const std::string command = "touch " + owned;
