@@ -34,9 +34,14 @@ void require_writable(const char* flag, const std::string& directory) {
   }
 }
 
-std::optional<std::string> find_resumed(const config::OutputConfig& output) {
+std::optional<std::string> find_resumed(const config::OutputConfig& output, const core::Log& log) {
   if (output.resume == "auto") {
     core::require<core::UserError>(!output.output_dir.empty(), "train", "--resume auto needs --output_dir to look in");
+    for (const checkpoint::CheckpointEntry& entry : checkpoint::list_checkpoints(output.output_dir)) {
+      if (!entry.whole()) {
+        log.warn("{} is passed over: {}", entry.name, entry.problem);
+      }
+    }
     return checkpoint::find_latest(output.output_dir);
   }
   return output.resume.empty() ? std::nullopt : std::optional(output.resume);
@@ -63,7 +68,7 @@ std::optional<std::string> prepare_output(const config::RunConfig& config, bool 
       log.warn("{}", line);
     }
   }
-  std::optional<std::string> checkpoint = find_resumed(config.output);
+  std::optional<std::string> checkpoint = find_resumed(config.output, log);
   if (config.output.resume == "auto" && !checkpoint) {
     core::require<core::UserError>(!config.eval_only, "train", "--eval --resume auto: no checkpoint in {}", directory);
     log.info("no checkpoint in {}: starting from the beginning", directory);

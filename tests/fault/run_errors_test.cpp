@@ -138,6 +138,12 @@ TEST_F(RunErrors, AKilledRankLeavesAWholeCheckpoint) {
   ASSERT_EQ(resumed.status, 0) << resumed.output;
   EXPECT_NE(resumed.output.find("resumed from " + output + "/checkpoint-step-1"), std::string::npos) << resumed.output;
   EXPECT_EQ(tessera_ckpt("verify " + output + "/checkpoint-step-30").status, 0);
+  // What is not whole is never taken in silence.
+  std::filesystem::resize_file(output + "/checkpoint-step-30/state.h5", 1000);
+  const CommandResult older = finetune(
+      2, data(), output, "--zero_stage 2 --epochs 5000 --max_steps 30 --batch_size 20 --keep_last 2 --resume auto");
+  EXPECT_EQ(older.status, 0) << older.output;
+  EXPECT_NE(older.output.find("checkpoint-step-30 is passed over: "), std::string::npos) << older.output;
 }
 
 // The second rank's last image is damaged: it fails in mid-training, names itself, and takes the other with it.
