@@ -254,7 +254,7 @@ TEST(Configs, EachParsesAndReadsBack) {
   const std::filesystem::path directory =
       std::filesystem::path(TESSERA_TEST_DATA).parent_path().parent_path() / "configs";
   const std::map<std::string, int> stages{
-      {"ddp.json", 0}, {"quickstart.json", 2}, {"zero1.json", 1}, {"zero2.json", 2}};
+      {"ddp.json", 0}, {"quickstart.json", 2}, {"zero1.json", 1}, {"zero2.json", 2}, {"zero2_linprobe.json", 2}};
   std::size_t num_files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(directory)) {
     ++num_files;
