@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <utility>
 
 namespace tessera::report {
 namespace {
@@ -48,7 +49,7 @@ CalibrationBin to_bin(const Json& element) {
 // One of [0, num_classes).
 std::int32_t to_class_index(const Json& value, std::size_t num_classes) {
   const auto index = value.get<std::int32_t>();
-  core::require(index >= 0 && static_cast<std::size_t>(index) < num_classes, "report", "there is no class {}", index);
+  core::require(index >= 0 && std::cmp_less(index, num_classes), "report", "there is no class {}", index);
   return index;
 }
 
