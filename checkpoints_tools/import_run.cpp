@@ -86,7 +86,7 @@ KnownDataset known_dataset(DatasetKind kind) {
   return {};
 }
 
-// Classes and patch size, which the weights show.
+// Classes, patch size and class token, which the weights show; that the head reads a mean, our own files say.
 model::Geometry find_geometry(const ImportSource& source) {
   const auto* const head = source.shape_of("classifier.weight");
   const auto* const patches = source.shape_of("patch_embed.proj.weight");
@@ -101,6 +101,11 @@ model::Geometry find_geometry(const ImportSource& source) {
   model::Geometry geometry;
   geometry.num_classes = (*head)[0];
   geometry.patch_size = (*patches)[3];
+  if (const auto& run = source.facts().run) {
+    geometry.pooling = config::pooling_from_name(run->pooling);
+  } else if (source.shape_of("cls_token") != nullptr) {
+    geometry.pooling = config::Pooling::kClassToken;
+  }
   return geometry;
 }
 
@@ -181,6 +186,7 @@ ImportedRun assemble_run(const ImportSource& source, const ImportFlags& flags, c
                            known.num_classes.value_or(0), geometry.num_classes);
   run.num_classes = geometry.num_classes;
   run.patch_size = geometry.patch_size;
+  run.pooling = config::name_of(geometry.pooling);
   check_counts(run, epochs);
   run.steps_per_epoch = run.dataset_size / run.effective_batch;
   run.seed = flags.seed;

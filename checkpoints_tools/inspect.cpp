@@ -73,10 +73,11 @@ void print_run(const Reader& reader) {
               core::format_count(run.global_step).c_str(), core::format_count(run.total_steps).c_str(),
               core::format_count(run.epoch).c_str(), core::format_count(run.step_in_epoch).c_str(), run.peak_lr,
               run.min_lr);
-  std::printf("%s, %s classes, %s images of %s x %s, patches of %s; best accuracy %.2f%%\n", run.dataset.c_str(),
-              core::format_count(run.num_classes).c_str(), core::format_count(run.dataset_size).c_str(),
-              std::to_string(run.input_size).c_str(), std::to_string(run.input_size).c_str(),
-              std::to_string(run.patch_size).c_str(), run.best_accuracy);
+  std::printf("%s, %s classes, %s images of %s x %s, patches of %s, head on %s; best accuracy %.2f%%\n",
+              run.dataset.c_str(), core::format_count(run.num_classes).c_str(),
+              core::format_count(run.dataset_size).c_str(), std::to_string(run.input_size).c_str(),
+              std::to_string(run.input_size).c_str(), std::to_string(run.patch_size).c_str(), run.pooling.c_str(),
+              run.best_accuracy);
   std::printf("written by %d ranks at ZeRO stage %d, seed %llu\n\n", run.world_size, run.zero_stage,
               static_cast<unsigned long long>(run.seed));
 }

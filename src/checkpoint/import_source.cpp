@@ -111,7 +111,8 @@ std::vector<std::string> ImportSource::match(const std::vector<NamedShape>& want
     lines.resize(kMostNames);
     lines.push_back(fmt::format("and {} more", num_lines - kMostNames));
   }
-  core::require<UserError>(lines.empty(), "checkpoint", "this model cannot be made of {}; check --model_config:\n  {}",
+  core::require<UserError>(lines.empty(), "checkpoint",
+                           "this model cannot be made of {}; check --model_config and --cls_token:\n  {}",
                            source.facts.kind, fmt::join(lines, "\n  "));
   return passed_over;
 }

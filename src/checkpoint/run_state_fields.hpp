@@ -7,8 +7,9 @@
 
 namespace tessera::checkpoint {
 
-/// Fields that came with version 2. Where a file lacks one, RunState's default is what older programs did.
-constexpr std::array<std::string_view, 4> kSinceVersion2{"optimizer", "freeze_blocks", "backbone", "backbone_crc32c"};
+/// Fields that came after version 1. Where a file lacks one, RunState's default is what older programs did.
+constexpr std::array<std::string_view, 5> kNewFields{"optimizer", "freeze_blocks", "backbone", "backbone_crc32c",
+                                                     "pooling"};
 
 /// Calls visit(name, field) for every field of RunState: the one list from which JSON and HDF5 attributes are made.
 /// State is RunState or const RunState.
@@ -39,6 +40,7 @@ void visit_run_state(State& run, Visitor&& visit) {
   visit("dataset", run.dataset);
   visit("input_size", run.input_size);
   visit("patch_size", run.patch_size);
+  visit("pooling", run.pooling);
   visit("model_config_json", run.model_config_json);
   visit("freeze_blocks", run.freeze_blocks);
   visit("backbone", run.backbone);

@@ -65,7 +65,7 @@ state::RunState run_state_from_json(std::string_view text, const std::string& so
   std::string wrong;
   visit_run_state(run, [&](const char* name, auto& field) {
     const auto found = object.find(name);
-    if (found == object.end() && std::ranges::find(kSinceVersion2, name) != kSinceVersion2.end()) {
+    if (found == object.end() && std::ranges::find(kNewFields, name) != kNewFields.end()) {
       return;
     }
     if (found == object.end()) {

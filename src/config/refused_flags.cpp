@@ -6,8 +6,6 @@
 namespace tessera::config {
 namespace {
 
-constexpr std::string_view kPooling =
-    "the last token is what the head reads: under a causal mask it alone has seen every patch";
 constexpr std::string_view kLauncher = "mpirun -np N or srun --mpi=pmix says how many ranks there are and where";
 
 std::optional<double> number(std::string_view text) {
@@ -33,8 +31,6 @@ const std::vector<RefusedFlag>& refused_flags() {
        "start from a Hugging Face directory (--pretrained_model_path with --load_pretrained) or go "
        "on from a checkpoint (--resume)"},
       {"model", true, "", "--model_config NAME or --pretrained_model_path DIR says which model"},
-      {"global_pool", false, "", kPooling},
-      {"cls_token", false, "", kPooling},
       {"start_epoch", true, "0", "--resume takes the epoch from the checkpoint"},
       {"dist_eval", false, "on", "evaluation is always spread over the ranks, and counts every image once"},
       {"pin_mem", false, "on", "host buffers for the GPU are always pinned"},

@@ -45,6 +45,10 @@ Settings model_settings(ModelConfig& model) {
                                 "activations that backward computes again instead of keeping them: none, feed_forward "
                                 "(gate and up), block (all but each block's input; so the flag alone), or auto: of as "
                                 "few blocks as the device's memory demands"}),
+      {"global_pool", "", kForAll, &model.global_pool,
+       "the head reads the mean of all tokens, normed after that, as MAE's; otherwise the last token, which under a "
+       "causal mask alone has seen every patch"},
+      {"cls_token", "", kForAll, &model.cls_token, "the head reads a learnt token that stands behind the patches"},
       {"drop_path", "RATE", kForFinetuning, &model.drop_path,
        "stochastic depth: each image goes without a branch of a block (attention or feed-forward) with a probability "
        "that rises from 0 in the first block to this in the last",

@@ -223,6 +223,13 @@ void check_paths(const Checked& checked) {
   }
 }
 
+void check_pooling(const Checked& checked) {
+  const ModelConfig& model = checked.command.run.model;
+  if (model.global_pool && model.cls_token) {
+    checked.problems.add("--global_pool and --cls_token both say what the head reads: give one");
+  }
+}
+
 // Once the model's shape is known.
 void check_frozen(const Checked& checked) {
   const ModelConfig& model = checked.command.run.model;
@@ -319,6 +326,7 @@ void check_settings(Checked checked) {
   }
   check_augment(checked);
   check_frozen(checked);
+  check_pooling(checked);
   check_schedule(checked);
   check_optimizer(checked);
   check_zero(checked);
@@ -353,7 +361,7 @@ void check_geometry(const RunConfig& config, Problems& problems) {
     return;  // said already
   }
   const std::int64_t patches_per_side = data.input_size / data.patch_size;
-  const double tokens = std::pow(patches_per_side, 2);  // which may leave 64 bits
+  const double tokens = std::pow(patches_per_side, 2) + (config.model.cls_token ? 1 : 0);  // which may leave 64 bits
   if (data.input_size % data.patch_size != 0) {
     problems.add("--input_size {} does not divide into patches of --patch_size {}", data.input_size, data.patch_size);
   } else if (config.model.shape.max_position_embeddings > 0 &&

@@ -1,5 +1,6 @@
 #include "config/values.hpp"
 
+#include "tessera/config/pooling.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/suggest.hpp"
 #include "tessera/core/units.hpp"
@@ -41,6 +42,8 @@ constexpr std::array<Name<MixMode>, 3> kMixModes{
     {{"batch", MixMode::kBatch}, {"pair", MixMode::kPair}, {"elem", MixMode::kElem}}};
 constexpr std::array<Name<OptimizerKind>, 3> kOptimizers{
     {{"adamw", OptimizerKind::kAdamW}, {"sgd", OptimizerKind::kSgd}, {"lars", OptimizerKind::kLars}}};
+constexpr std::array<Name<Pooling>, 3> kPoolings{
+    {{"last", Pooling::kLastToken}, {"mean", Pooling::kMean}, {"cls_token", Pooling::kClassToken}}};
 constexpr std::array<Name<core::DType>, 2> kWireTypes{
     {{"fp32", core::DType::kFloat32}, {"bf16", core::DType::kBFloat16}}};
 
@@ -52,6 +55,7 @@ const auto& names_of(EraseMode /*tag*/) { return kEraseModes; }
 const auto& names_of(GradientCheckpointing /*tag*/) { return kCheckpointing; }
 const auto& names_of(MixMode /*tag*/) { return kMixModes; }
 const auto& names_of(OptimizerKind /*tag*/) { return kOptimizers; }
+const auto& names_of(Pooling /*tag*/) { return kPoolings; }
 const auto& names_of(core::DType /*tag*/) { return kWireTypes; }
 
 template <class E>
@@ -213,12 +217,20 @@ std::string_view name_of(DTypeChoice choice) { return name_in_table(choice); }
 std::string_view name_of(EraseMode mode) { return name_in_table(mode); }
 std::string_view name_of(MixMode mode) { return name_in_table(mode); }
 std::string_view name_of(OptimizerKind kind) { return name_in_table(kind); }
+std::string_view name_of(Pooling pooling) { return name_in_table(pooling); }
 
 DatasetKind dataset_from_name(std::string_view name) {
   DatasetKind kind{};
   const std::string problem = set(kind, name);
   core::require<core::UserError>(problem.empty(), "config", "a data set's name {}", problem);
   return kind;
+}
+
+Pooling pooling_from_name(std::string_view name) {
+  Pooling pooling{};
+  const std::string problem = set(pooling, name);
+  core::require<core::UserError>(problem.empty(), "config", "what the head reads {}", problem);
+  return pooling;
 }
 
 std::string assign_text(const Field& field, std::string_view text) {

@@ -89,6 +89,15 @@ void fill_from_checkpoint(Command& command, const RecordedRun& recorded) {
     problems.add("--patch_size {} is not the {} that the checkpoint {} was trained with", run.data.patch_size,
                  recorded.patch_size, checkpoint);
   }
+  if (recorded.pooling) {
+    const Pooling given = run.model.pooling();
+    if (given == Pooling::kLastToken) {
+      run.model.set_pooling(*recorded.pooling);
+    } else if (is_eval && given != *recorded.pooling) {
+      problems.add("--{} is not what the head of {} was trained to read ({}): leave it out",
+                   given == Pooling::kMean ? "global_pool" : "cls_token", checkpoint, name_of(*recorded.pooling));
+    }
+  }
   if (problems.empty()) {
     check_geometry(run, problems);
   }

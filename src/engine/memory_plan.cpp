@@ -103,7 +103,7 @@ ActivationBytes activations_of(const PlannedRun& run) {
   ActivationBytes bytes;
   if (run.frozen_blocks < run.shape.num_hidden_layers) {
     bytes = predict(run.shape.num_hidden_layers - run.frozen_blocks);
-    bytes.kept -= run.batch_size * run.geometry.num_tokens() * run.geometry.patch_elements() * element;
+    bytes.kept -= run.batch_size * run.geometry.num_patches() * run.geometry.patch_elements() * element;
   }
   const std::int64_t forward = model::predict_forward_bytes(run.shape, run.geometry, run.batch_size, element);
   bytes.transient = std::max(bytes.transient, forward - bytes.kept);

@@ -41,23 +41,25 @@ RowBytes row_bytes(const config::ModelShape& shape, std::int64_t element) {
 
 }  // namespace
 
-// The last block keeps nothing to speak of behind its attention: one row an image.
+// The last block keeps nothing to speak of behind its attention, one row an image, unless the head reads every token.
 ActivationBytes predict_activation_bytes(const config::ModelShape& shape, const Geometry& geometry, std::int64_t batch,
                                          std::int64_t bytes_per_element, const RecomputePolicy& recompute) {
   const RowBytes row = row_bytes(shape, bytes_per_element);
   const std::int64_t num_before_last = shape.num_hidden_layers - 1;
   std::int64_t kept = 0;  // by the blocks before the one that backward is at
   std::int64_t peak = 0;
+  const std::int64_t in_whole =
+      row.whole() + std::max(row.in_feed_forward, row.in_attention - row.middle - row.gate_up);
   for (std::int64_t block = 0; block < num_before_last; ++block) {
-    const std::int64_t in_backward =
-        row.whole() + std::max(row.in_feed_forward, row.in_attention - row.middle - row.gate_up);
-    peak = std::max(peak, kept + in_backward);
+    peak = std::max(peak, kept + in_whole);
     kept += row.kept(recompute.of(block));
   }
-  peak = std::max(peak, kept + row.attention + row.in_attention);
-  kept += row.attention;
+  const bool last_is_whole = geometry.pooling == config::Pooling::kMean;
+  peak = std::max(peak, kept + (last_is_whole ? in_whole : row.attention + row.in_attention));
+  kept += last_is_whole ? row.whole() : row.attention;
   const std::int64_t rows = batch * geometry.num_tokens();
-  return {rows * (kept + bytes_per_element * geometry.patch_elements()), rows * (peak - kept)};
+  const std::int64_t patches = batch * geometry.num_patches() * bytes_per_element * geometry.patch_elements();
+  return {rows * kept + patches, rows * (peak - kept)};
 }
 
 std::int64_t predict_forward_bytes(const config::ModelShape& shape, const Geometry& geometry, std::int64_t batch,

@@ -25,13 +25,15 @@ ForwardFlops forward_flops(const config::ModelShape& shape, const Geometry& geom
   const auto query = static_cast<double>(shape.query_size());
   const auto key = static_cast<double>(shape.key_size());
   const auto intermediate = static_cast<double>(shape.intermediate_size);
-  // Of the last block the last token alone is wanted: there, keys and values are all that the others are needed for.
+  // Of the last block one token alone is wanted, unless the head reads all: there, keys and values are all that the
+  // others are needed for.
   const double keys = 2 * tokens * hidden * 2 * key;
   const double one_token = 2 * (2 * hidden * query + 3 * hidden * intermediate);
   ForwardFlops flops;
   flops.block = keys + tokens * one_token + 2 * tokens * tokens * query;
-  flops.last_block = keys + one_token + 4 * tokens * query;
-  flops.patches = 2 * tokens * static_cast<double>(geometry.patch_elements()) * hidden;
+  flops.last_block = geometry.pooling == config::Pooling::kMean ? flops.block : keys + one_token + 4 * tokens * query;
+  flops.patches =
+      2 * static_cast<double>(geometry.num_patches()) * static_cast<double>(geometry.patch_elements()) * hidden;
   flops.head = 2 * hidden * static_cast<double>(geometry.num_classes);
   return flops;
 }

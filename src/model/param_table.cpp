@@ -32,6 +32,12 @@ class TableBuilder {
     add(std::move(param));
   }
 
+  // In the unit of what came before.
+  void beside(Param param) {
+    param.depth = depth_;
+    add(std::move(param));
+  }
+
   ParamTable take() { return std::move(table_); }
 
  private:
@@ -66,6 +72,9 @@ void add_patch_embedding(TableBuilder& builder, std::int64_t hidden, const Geome
                   weight_bound},
                  fan_in);
   builder.single({"patch_embed.proj.bias", {hidden}, 0, false, 0, Init::kUniform, bias_bound}, 0);
+  if (geometry.has_class_token()) {  // as MAE begins with it; timm's lists keep it from decaying
+    builder.beside({"cls_token", {1, 1, hidden}, 0, false, 0, Init::kNormal, 0.02});
+  }
 }
 
 void add_block(TableBuilder& builder, const config::ModelShape& shape, std::int64_t index) {

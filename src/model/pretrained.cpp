@@ -92,7 +92,7 @@ class PretrainedWeights::Impl {
     judge_missing(table, findings);
     core::require<core::UserError>(findings.text().empty(), "model", "{} does not hold this model:{}\n  {}", path,
                                    findings.text(),
-                                   "check --pretrained_model_path, the model's config and --nb_classes");
+                                   "check --pretrained_model_path, the model's config, --nb_classes and --cls_token");
   }
 
   io::SafetensorsReader reader;

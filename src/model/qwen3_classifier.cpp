@@ -4,6 +4,7 @@
 #include "model/linear.hpp"
 
 #include <ATen/ops/addmm.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/mm.h>
 
 #include <utility>
@@ -34,12 +35,12 @@ Qwen3Classifier::Qwen3Classifier(const config::ModelShape& shape, const Geometry
 }
 
 Block Qwen3Classifier::make_block(std::int64_t index, const at::Tensor& branch_scales_L2B) const {
-  const bool is_last = index + 1 == shape_.num_hidden_layers;
+  const bool for_one_token = index + 1 == shape_.num_hidden_layers && !pools_mean();
   return {shape_,
           ops_,
           rotary_,
           index,
-          is_last ? Block::Outputs::kLastToken : Block::Outputs::kAll,
+          for_one_token ? Block::Outputs::kLastToken : Block::Outputs::kAll,
           scales_of_block(branch_scales_L2B, index)};
 }
 
@@ -58,10 +59,35 @@ at::Tensor Qwen3Classifier::features(const at::Tensor& images_B3SS, Weights& wei
   return ops_.rms_norm_forward(last_BD, weights.weight(norm), shape_.rms_norm_eps).y_ND;
 }
 
+at::Tensor Qwen3Classifier::embed(const at::Tensor& patches_NP, std::int64_t batch, Weights& weights) const {
+  const at::Tensor vectors = weights.weight(kPatchBiasUnit);
+  const std::int64_t hidden = shape_.hidden_size;
+  at::Tensor tokens_ND = at::addmm(vectors.narrow(0, 0, hidden), patches_NP, weights.weight(kPatchWeightUnit).t());
+  if (!geometry_.has_class_token()) {
+    return tokens_ND;
+  }
+  const at::Tensor class_B1D = vectors.narrow(0, hidden, hidden).expand({batch, 1, hidden});
+  return at::cat({tokens_ND.view({batch, -1, hidden}), class_B1D}, 1).view({-1, hidden});
+}
+
+void Qwen3Classifier::embed_backward(const at::Tensor& dhidden_ND, std::int64_t batch, const at::Tensor& patches_NP,
+                                     Gradients& gradients) const {
+  at::Tensor dtokens_ND = dhidden_ND;
+  at::Tensor dvectors;
+  if (geometry_.has_class_token()) {
+    const at::Tensor dhidden_BTD = dhidden_ND.view({batch, geometry_.num_tokens(), -1});
+    dtokens_ND = dhidden_BTD.narrow(1, 0, geometry_.num_patches()).reshape({patches_NP.size(0), -1});
+    dvectors = dhidden_BTD.select(1, -1).sum(0, false, at::kFloat);
+  }
+  const at::Tensor dbias_D = dtokens_ND.sum(0, false, at::kFloat);
+  store_gradient(dvectors.defined() ? at::cat({dbias_D, dvectors}) : dbias_D, kPatchBiasUnit, gradients);
+  linear_weight_gradient(ops_, dtokens_ND, patches_NP, kPatchWeightUnit, gradients);
+}
+
 at::Tensor Qwen3Classifier::run_blocks(const at::Tensor& images_B3SS, Weights& weights, Activations* keep) const {
   const std::int64_t batch = images_B3SS.size(0);
   const at::Tensor patches_NP = to_patches(images_B3SS, geometry_.patch_size);
-  at::Tensor hidden_ND = at::addmm(weights.weight(kPatchBiasUnit), patches_NP, weights.weight(kPatchWeightUnit).t());
+  at::Tensor hidden_ND = embed(patches_NP, batch, weights);
   const at::Tensor scales_L2B = keep != nullptr ? keep->branch_scales_L2B : at::Tensor();
   if (keep != nullptr) {
     keep->patches_NP = options_.frozen_blocks == 0 ? patches_NP : at::Tensor();
@@ -76,7 +102,8 @@ at::Tensor Qwen3Classifier::run_blocks(const at::Tensor& images_B3SS, Weights& w
       keep->blocks[static_cast<std::size_t>(index)] = std::move(made);
     }
   }
-  return hidden_ND;  // of which the last block has left one row an image
+  // The last block has left one row an image, unless it was to leave all.
+  return pools_mean() ? hidden_ND.view({batch, -1, hidden_ND.size(1)}).mean(1) : hidden_ND;
 }
 
 // Products of bf16 values are exact in fp32, and the head is small: it is computed in fp32 throughout.
@@ -109,6 +136,10 @@ void Qwen3Classifier::backward(const at::Tensor& dlogits_BC, Activations& activa
                                Gradients& gradients) const {
   const std::int64_t batch = dlogits_BC.size(0);
   at::Tensor dhidden_ND = classify_backward(dlogits_BC, activations, weights, gradients);
+  if (pools_mean()) {
+    const std::int64_t num_tokens = geometry_.num_tokens();
+    dhidden_ND = (dhidden_ND / num_tokens).repeat_interleave(num_tokens, 0);
+  }
   for (std::int64_t index = shape_.num_hidden_layers - 1; index >= options_.frozen_blocks; --index) {
     const Block block = make_block(index, activations.branch_scales_L2B);
     BlockActivations& kept = activations.blocks[static_cast<std::size_t>(index)];
@@ -117,8 +148,7 @@ void Qwen3Classifier::backward(const at::Tensor& dlogits_BC, Activations& activa
     kept = {};
   }
   if (options_.frozen_blocks == 0) {
-    store_gradient(dhidden_ND.sum(0, false, at::kFloat), kPatchBiasUnit, gradients);
-    linear_weight_gradient(ops_, dhidden_ND, activations.patches_NP, kPatchWeightUnit, gradients);
+    embed_backward(dhidden_ND, batch, activations.patches_NP, gradients);
   }
   activations = {};
 }

@@ -39,7 +39,7 @@ void give_values(const TrainerParts& parts, const std::optional<std::string>& ch
 void finetune(const config::RunConfig& config, const topology::Group& world, const core::Log& log) {
   const PreparedRun prepared = prepare_run(config, world, log);
   const Platform& platform = prepared.platform;
-  const model::Geometry geometry{config.data.input_size, config.data.patch_size, prepared.num_classes()};
+  const model::Geometry geometry = geometry_of(config, prepared.num_classes());
   const engine::EngineOptions options = engine_options(config, platform.device, platform.compute);
   engine::PlannedRun planned = planned_run(config, geometry.num_classes, platform.world(), options);
   settle_recompute(planned, config, platform);

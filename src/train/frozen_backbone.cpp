@@ -2,6 +2,7 @@
 
 #include "tessera/engine/engine.hpp"
 #include "tessera/io/crc32c.hpp"
+#include "train/planning.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -26,7 +27,7 @@ std::string sampled_crc32c(const model::ParamTable& table, model::Weights& weigh
 
 FrozenBackbone::FrozenBackbone(const config::RunConfig& config, std::int64_t num_classes, const BackboneSpec& spec,
                                const Platform& platform, const core::Log& log)
-    : model_(config.model.shape, {config.data.input_size, config.data.patch_size, num_classes}, *platform.ops,
+    : model_(config.model.shape, geometry_of(config, num_classes), *platform.ops,
              {platform.device, platform.compute}),
       table_(model::backbone_part(model_.params())) {
   engine::FillPiece source;

@@ -92,7 +92,7 @@ void linprobe(const config::Command& command, const topology::Group& world, cons
                         head_options(config, platform.device));
   const std::int64_t num_trained = probe.params().num_elements();
   const data::LoaderSpec loader = loader_spec(config, platform);
-  const model::Geometry geometry{config.data.input_size, config.data.patch_size, num_classes};
+  const model::Geometry geometry = geometry_of(config, num_classes);
   TrainerParts parts{config,
                      platform,
                      log,

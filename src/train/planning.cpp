@@ -29,10 +29,14 @@ model::RecomputePolicy fixed_policy(config::GradientCheckpointing level, std::in
 
 }  // namespace
 
+model::Geometry geometry_of(const config::RunConfig& config, std::int64_t num_classes) {
+  return {config.data.input_size, config.data.patch_size, num_classes, config.model.pooling()};
+}
+
 engine::PlannedRun planned_run(const config::RunConfig& config, std::int64_t num_classes, int world,
                                const engine::EngineOptions& options) {
   return {config.model.shape,
-          {config.data.input_size, config.data.patch_size, num_classes},
+          geometry_of(config, num_classes),
           config.data.batch_size,
           fixed_policy(config.model.gradient_checkpointing, config.model.shape.num_hidden_layers),
           world,
@@ -60,7 +64,7 @@ engine::EngineOptions head_options(const config::RunConfig& config, c10::Device 
 
 engine::PlannedProbe planned_probe(const config::RunConfig& config, const ProbeFacts& facts) {
   return {config.model.shape,
-          {config.data.input_size, config.data.patch_size, facts.num_classes},
+          geometry_of(config, facts.num_classes),
           config.data.batch_size,
           facts.compute,
           config.probe.cache_features ? facts.num_images : 0,

@@ -10,6 +10,9 @@
 
 namespace tessera::train {
 
+/// What the images and classes of a run add to the backbone's shape.
+model::Geometry geometry_of(const config::RunConfig& config, std::int64_t num_classes);
+
 /// The run as the memory plan wants it, but for --gradient_checkpointing auto, which settle_recompute() settles.
 engine::PlannedRun planned_run(const config::RunConfig& config, std::int64_t num_classes, int world,
                                const engine::EngineOptions& options);

@@ -44,6 +44,7 @@ state::RunState start_state(const config::RunConfig& config, const RunFacts& fac
   run.dataset = config::name_of(config.data.dataset);
   run.input_size = config.data.input_size;
   run.patch_size = config.data.patch_size;
+  run.pooling = config::name_of(config.model.pooling());
   run.freeze_blocks = config.model.freeze_blocks;
   run.model_config_json = config::to_hugging_face_json(config.model.shape);
   return run;
@@ -60,6 +61,7 @@ state::RunState resumed_state(const std::string& checkpoint, const state::RunSta
   compare(fatal, "--seed", run.seed, fresh.seed);
   compare(fatal, "--input_size", run.input_size, fresh.input_size);
   compare(fatal, "--patch_size", run.patch_size, fresh.patch_size);
+  compare(fatal, "what the head reads (--global_pool, --cls_token)", run.pooling, fresh.pooling);
   compare(fatal, "--opt", run.optimizer, fresh.optimizer);
   compare(fatal, "--freeze_blocks", run.freeze_blocks, fresh.freeze_blocks);
   compare(fatal, "images per step (--batch_size x --accum_iter x ranks)", run.effective_batch, fresh.effective_batch);

@@ -5,6 +5,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/model/linear_probe.hpp"
 #include "train/frozen_backbone.hpp"
+#include "train/planning.hpp"
 #include "train/probe_norm.hpp"
 #include "train/weight_source.hpp"
 
@@ -22,7 +23,7 @@ std::unique_ptr<model::Weights> load(const model::ParamTable& table, const engin
 class WholeModel final : public TrainedModel {
  public:
   WholeModel(const TrainedModelSpec& spec, const config::RunConfig& config, const Platform& platform)
-      : model_(config.model.shape, {config.data.input_size, config.data.patch_size, spec.num_classes}, *platform.ops,
+      : model_(config.model.shape, geometry_of(config, spec.num_classes), *platform.ops,
                {platform.device, platform.compute}) {
     engine::FillPiece source;
     platform.mesh.world.agree([&] { source = trained_source(spec.path, model_.params(), platform.compute); });

@@ -42,7 +42,7 @@ engine::FillPiece checkpoint_source(const std::string& path, const model::ParamT
     const checkpoint::StoredTensor* tensor = source_of(param);
     core::require<core::UserError>(tensor != nullptr && tensor->info.shape == param.shape, "train",
                                    "{} has no {} of this model's shape; check --model_config, --input_size, "
-                                   "--patch_size and --nb_classes",
+                                   "--patch_size, --cls_token and --nb_classes",
                                    path, param.name);
   }
   return [reader, source_of](const model::Param& param, std::int64_t begin, at::Tensor& piece) {
@@ -88,7 +88,7 @@ engine::FillPiece from_pretrained(std::shared_ptr<const model::PretrainedWeights
 }
 
 config::RecordedRun recorded_in(const state::RunState& run) {
-  return {run.model_config_json, run.dataset, run.input_size, run.patch_size};
+  return {run.model_config_json, run.dataset, run.input_size, run.patch_size, config::pooling_from_name(run.pooling)};
 }
 
 bool has_safetensors(const fs::path& path) {
@@ -106,14 +106,16 @@ config::RecordedRun recorded_run(const std::string& path) {
   if (checkpoint::is_checkpoint(path)) {
     return recorded_in(checkpoint::Reader(path).run_state());
   }
-  if (const auto run = checkpoint::ImportSource(path, {true}).facts().run) {
-    return recorded_in(*run);
+  const checkpoint::ImportSource source(path, {true});
+  if (source.facts().run) {
+    return recorded_in(*source.facts().run);
   }
+  const bool has_class_token = source.shape_of("cls_token") != nullptr;
   const fs::path directory = fs::is_directory(path) ? fs::path(path) : fs::path(path).parent_path();
   std::ifstream config(directory / "config.json");
   std::ostringstream text;
   text << config.rdbuf();
-  return {text.str(), "", 0, 0};
+  return {text.str(), "", 0, 0, has_class_token ? std::optional(config::Pooling::kClassToken) : std::nullopt};
 }
 
 engine::FillPiece backbone_source(const BackboneSpec& spec, const model::ParamTable& table, const kernels::Ops& ops,

@@ -16,7 +16,12 @@
 namespace tessera::model {
 namespace {
 
-const Geometry kGeometry{20, 4, 7};
+Geometry geometry_of(const std::string& name) {
+  return {20, 4, 7,
+          name == "mean"  ? config::Pooling::kMean
+          : name == "cls" ? config::Pooling::kClassToken
+                          : config::Pooling::kLastToken};
+}
 const std::string kData = std::string(TESSERA_TEST_DATA) + "/qwen3/";
 
 /// Some blocks of either kind, or none.
@@ -27,7 +32,7 @@ struct Trial {
       : fixture(test::load_safetensors(kData + name + ".safetensors")),
         shape(config::read_model_config(kData + name + ".config.json")),
         ops(kernels::ops_for(on.type())),
-        model(shape, kGeometry, ops, {on, type, recompute}),
+        model(shape, geometry_of(name), ops, {on, type, recompute}),
         parameters(model.params(), on, type),
         device(on),
         dtype(type) {
@@ -105,8 +110,8 @@ TEST_P(Qwen3Parity, AccumulatesASecondMicroStep) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Qwen3Parity,
-                         testing::Combine(testing::Values("mha", "gqa4", "odd", "deep", "dropped"), testing::Bool(),
-                                          testing::Values("cpu", "cuda")),
+                         testing::Combine(testing::Values("mha", "gqa4", "odd", "deep", "dropped", "mean", "cls"),
+                                          testing::Bool(), testing::Values("cpu", "cuda")),
                          [](const auto& test) {
                            return std::get<0>(test.param) + (std::get<1>(test.param) ? "_recompute_" : "_keep_") +
                                   std::get<2>(test.param);
@@ -131,7 +136,8 @@ TEST_P(Qwen3Bfloat16, GradientsKeepTheirDirection) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Qwen3Bfloat16,
-                         testing::Combine(testing::Values("mha", "gqa4", "dropped"), testing::Values("cpu", "cuda")),
+                         testing::Combine(testing::Values("mha", "gqa4", "dropped", "mean", "cls"),
+                                          testing::Values("cpu", "cuda")),
                          [](const auto& test) { return std::get<0>(test.param) + "_" + std::get<1>(test.param); });
 
 TEST(Qwen3Recompute, ChangesNoBit) {

@@ -24,6 +24,8 @@ struct Example {
 const std::map<std::string, Example>& examples() {
   static const std::map<std::string, Example> kExamples{
       {"gradient_checkpointing", {"none", "feed_forward", "feed_forward"}},
+      {"global_pool", {false, "", true}},
+      {"cls_token", {false, "", true}},
       {"drop_path", {0.0, "0.1", 0.1}},
       {"freeze_blocks", {0, "3", 3}},
       {"load_pretrained", {false, "", true}},

@@ -187,6 +187,33 @@ TEST_F(Run, EvaluationTakesFromTheCheckpointWhatIsNotGiven) {
   EXPECT_CONTAINS(text, "does not say --model_config: give it");
 }
 
+TEST_F(Run, TheHeadReadsWhatTheCheckpointSays) {
+  EXPECT_EQ(parse(finetune()).run.model.pooling(), Pooling::kLastToken);
+  EXPECT_EQ(parse(finetune() + std::vector<std::string>{"--global_pool"}).run.model.pooling(), Pooling::kMean);
+  EXPECT_EQ(parse(finetune() + std::vector<std::string>{"--cls_token"}).run.model.pooling(), Pooling::kClassToken);
+  EXPECT_CONTAINS(complaint(finetune() + std::vector<std::string>{"--cls_token", "--global_pool"}),
+                  "--global_pool and --cls_token both say what the head reads");
+
+  const std::string checkpoint = directory_.path("out/checkpoint-3");
+  RecordedRun recorded{to_hugging_face_json(model_preset("tiny")), "fashion-mnist", 32, 4};
+  for (const Pooling pooling : {Pooling::kLastToken, Pooling::kMean, Pooling::kClassToken}) {
+    recorded.pooling = pooling_from_name(name_of(pooling));
+    Command command = parse({"eval", "--checkpoint", checkpoint, "--data_path", directory_.path()});
+    fill_from_checkpoint(command, recorded);
+    EXPECT_EQ(command.run.model.pooling(), pooling);
+    command = parse({"eval", "--checkpoint", checkpoint, "--data_path", directory_.path(), "--global_pool"});
+    EXPECT_EQ(message_of([&] { fill_from_checkpoint(command, recorded); }).empty(), pooling == Pooling::kMean);
+    command =
+        parse({"linprobe", "--finetune_checkpoint", checkpoint, "--data_path", directory_.path(), "--global_pool"});
+    fill_from_checkpoint(command, recorded);
+    EXPECT_EQ(command.run.model.pooling(), Pooling::kMean) << "a probe may read the mean of any backbone's tokens";
+  }
+  recorded.pooling.reset();
+  Command command = parse({"eval", "--checkpoint", checkpoint, "--data_path", directory_.path(), "--cls_token"});
+  fill_from_checkpoint(command, recorded);
+  EXPECT_EQ(command.run.model.pooling(), Pooling::kClassToken) << "files of weights do not say";
+}
+
 TEST_F(Run, EvaluationNeedsCheckpointAndData) {
   const std::string text = complaint({"eval"});
   EXPECT_CONTAINS(text, "--checkpoint PATH is required");

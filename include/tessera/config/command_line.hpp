@@ -81,10 +81,12 @@ struct RecordedRun {
   std::string dataset;
   std::int64_t input_size = 0;
   std::int64_t patch_size = 0;
+  std::optional<Pooling> pooling{};
 };
 
 /// Fills what is open from what the checkpoint records, and checks the whole. Throws one UserError that lists every
-/// problem found: what neither says, sizes that do not fit, a patch size other than the trained one.
+/// problem found: what neither says, sizes that do not fit, a patch size other than the trained one, and in `eval` a
+/// head that read something else.
 void fill_from_checkpoint(Command& command, const RecordedRun& recorded);
 
 /// "0.1.0".

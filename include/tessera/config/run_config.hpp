@@ -2,6 +2,7 @@
 
 #include "tessera/config/augment_config.hpp"
 #include "tessera/config/model_shape.hpp"
+#include "tessera/config/pooling.hpp"
 #include "tessera/core/dtype.hpp"
 
 #include <cstdint>
@@ -35,9 +36,19 @@ struct ModelConfig {
   bool load_pretrained = false;
   bool random_init = false;
   GradientCheckpointing gradient_checkpointing = GradientCheckpointing::kNone;
+  bool global_pool = false;        ///< the head reads the mean of all tokens
+  bool cls_token = false;          ///< the head reads a learnt token behind the patches; neither: the last patch's
   double drop_path = 0;            ///< stochastic depth: probability of the last block's branches to be left out
   std::int64_t freeze_blocks = 0;  ///< above 0: the patch embedding and these first blocks are not trained
   ModelShape shape;                ///< resolved from the above
+
+  [[nodiscard]] Pooling pooling() const {
+    return cls_token ? Pooling::kClassToken : global_pool ? Pooling::kMean : Pooling::kLastToken;
+  }
+  void set_pooling(Pooling pooling) {
+    global_pool = pooling == Pooling::kMean;
+    cls_token = pooling == Pooling::kClassToken;
+  }
 };
 
 struct DataConfig {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "tessera/config/model_shape.hpp"
+#include "tessera/config/pooling.hpp"
 
 #include <cstdint>
 #include <string>
@@ -24,7 +25,8 @@ struct Param {
 };
 
 /// Parameters that lie side by side in memory because one matrix product computes them together (q, k and v; gate and
-/// up), or a single parameter. The grain in which weights are gathered and gradients are reported ready.
+/// up), or vectors of one step (the patches' bias and the class token), or a single parameter. The grain in which
+/// weights are gathered and gradients are reported ready.
 struct Unit {
   int first_param = 0;
   int num_params = 1;
@@ -52,13 +54,16 @@ struct Geometry {
   std::int64_t input_size = 224;  ///< pixels, square
   std::int64_t patch_size = 16;   ///< pixels, square; divides input_size
   std::int64_t num_classes = 0;
+  config::Pooling pooling = config::Pooling::kLastToken;
 
-  [[nodiscard]] std::int64_t num_tokens() const { return (input_size / patch_size) * (input_size / patch_size); }
+  [[nodiscard]] bool has_class_token() const { return pooling == config::Pooling::kClassToken; }
+  [[nodiscard]] std::int64_t num_patches() const { return (input_size / patch_size) * (input_size / patch_size); }
+  [[nodiscard]] std::int64_t num_tokens() const { return num_patches() + (has_class_token() ? 1 : 0); }
   [[nodiscard]] std::int64_t patch_elements() const { return 3 * patch_size * patch_size; }
 };
 
-/// The parameters of the image classifier: patch embedding, Qwen3 blocks, final norm, linear head. The backbone's
-/// token embedding is not among them: images never meet it.
+/// The parameters of the image classifier: patch embedding, class token if any, Qwen3 blocks, final norm, linear head.
+/// The backbone's token embedding is not among them: images never meet it.
 ParamTable build_param_table(const config::ModelShape& shape, const Geometry& geometry);
 
 /// Unit indices of the table above.
@@ -73,7 +78,7 @@ struct BlockUnits {
   int down = 0;
 };
 constexpr int kPatchWeightUnit = 0;
-constexpr int kPatchBiasUnit = 1;
+constexpr int kPatchBiasUnit = 1;  ///< and the class token behind it, if there is one
 BlockUnits block_units(std::int64_t block);
 /// Units that are not trained where the first `frozen_blocks` blocks are not: theirs, and the patch embedding's. None
 /// where that is 0.

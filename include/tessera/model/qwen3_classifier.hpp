@@ -24,7 +24,8 @@ struct ComputeOptions {
   std::int64_t frozen_blocks = 0;     ///< above 0: these first blocks and the patch embedding are not trained
 };
 
-/// Patches -> linear embedding -> causal Qwen3 blocks -> final norm of the last token -> linear head.
+/// Patches -> linear embedding -> causal Qwen3 blocks -> final norm of the last token (the last patch, or a class token
+/// behind it) or of the mean of all -> linear head.
 ///
 /// Forward and backward are written out: no autograd. Holds no parameters and no activations, so that every byte of
 /// either is somebody's decision. Stream-ordered on the device's current stream.
@@ -41,7 +42,7 @@ class Qwen3Classifier final : public Classifier {
   void backward(const at::Tensor& dlogits_BC, Activations& activations, Weights& weights,
                 Gradients& gradients) const override;
 
-  /// features_BD that the head reads, in the compute dtype: the last token after the final norm. Asks for no weight of
+  /// features_BD that the head reads, in the compute dtype: what is pooled, after the final norm. Asks for no weight of
   /// the head, and keeps nothing.
   at::Tensor features(const at::Tensor& images_B3SS, Weights& weights) const;
   [[nodiscard]] std::int64_t num_features() const { return shape_.hidden_size; }
@@ -49,7 +50,11 @@ class Qwen3Classifier final : public Classifier {
  private:
   [[nodiscard]] Block make_block(std::int64_t index, const at::Tensor& branch_scales_L2B) const;
   [[nodiscard]] Recompute recompute_of(std::int64_t index) const;
-  /// The last token before the final norm.
+  [[nodiscard]] bool pools_mean() const { return geometry_.pooling == config::Pooling::kMean; }
+  [[nodiscard]] at::Tensor embed(const at::Tensor& patches_NP, std::int64_t batch, Weights& weights) const;
+  void embed_backward(const at::Tensor& dhidden_ND, std::int64_t batch, const at::Tensor& patches_NP,
+                      Gradients& gradients) const;
+  /// What is pooled, before the final norm.
   [[nodiscard]] at::Tensor run_blocks(const at::Tensor& images_B3SS, Weights& weights, Activations* keep) const;
   [[nodiscard]] at::Tensor classify(const at::Tensor& last_BD, Weights& weights, Activations* keep) const;
   [[nodiscard]] at::Tensor classify_backward(const at::Tensor& dlogits_BC, const Activations& activations,

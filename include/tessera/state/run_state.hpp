@@ -33,6 +33,7 @@ struct RunState {
   std::string dataset;
   std::int64_t input_size = 0;
   std::int64_t patch_size = 0;
+  std::string pooling = "last";    ///< what the head reads: "last", "mean" or "cls_token"
   std::string model_config_json;   ///< the backbone's Hugging Face config.json
   std::int64_t freeze_blocks = 0;  ///< as on the command line
   std::string backbone;  ///< of a linear probe: the path of the weights that were frozen, or "random"; empty: none were
