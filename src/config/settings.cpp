@@ -200,6 +200,10 @@ Settings runtime_settings(RuntimeConfig& runtime) {
       {"collectives", "auto|nccl|mpi", kForAll, &runtime.collectives,
        "what carries gradients; auto: NCCL where every rank has a GPU of its own, else MPI"},
       {"seed", "N", kForTraining, &runtime.seed, "of initialisation, order and augmentation"},
+      {"deterministic", "", kForAll, &runtime.deterministic,
+       "the same command gives the same figures, bit for bit, by construction: no kernel is chosen by its measured "
+       "time, "
+       "and what has no fixed order of sums is an error"},
       {"steps_per_print", "N", kForTraining, &runtime.steps_per_print,
        "optimizer steps per line of progress; on a terminal the live line averages over as many", Range::kPositive,
        "steps_per_print"},

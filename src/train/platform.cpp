@@ -48,6 +48,15 @@ int cores_for_this_rank(int ranks_on_node) {
   return std::max(1, mine < all_cores() ? mine : all_cores() / ranks_on_node);
 }
 
+// The libraries of CUDA and NCCL read their part when they are first used.
+void make_deterministic() {
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
+  constexpr int kUnlessGiven = 0;
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", kUnlessGiven);  // a workspace for each stream
+  setenv("NCCL_NVLS_ENABLE", "0", kUnlessGiven);               // no sums within the switch
+}
+
 }  // namespace
 
 at::ScalarType compute_type(config::DTypeChoice choice, bool on_gpu) {
@@ -59,6 +68,9 @@ at::ScalarType compute_type(config::DTypeChoice choice, bool on_gpu) {
 
 Platform open_platform(const config::RuntimeConfig& config, const topology::Group& world, const core::Log& log) {
   Platform platform;
+  if (config.deterministic) {
+    make_deterministic();
+  }
   platform.mesh = topology::discover_mesh(world, to_request(config.device));
   const topology::DeviceBinding& binding = platform.mesh.device;
   if (binding.on_gpu) {

@@ -74,6 +74,7 @@ const std::map<std::string, Example>& examples() {
       {"device", {"auto", "cuda", "cuda"}},
       {"collectives", {"auto", "nccl", "nccl"}},
       {"seed", {0, "9223372036854775807", 9223372036854775807}},
+      {"deterministic", {false, "", true}},
       {"steps_per_print", {20, "1", 1}},
       {"quiet", {false, "", true}},
       {"output_dir", {"", "out", "out"}},

@@ -114,6 +114,7 @@ struct RuntimeConfig {
   DeviceChoice device = DeviceChoice::kAuto;
   CollectivesChoice collectives = CollectivesChoice::kAuto;
   std::uint64_t seed = 0;
+  bool deterministic = false;  ///< nothing is chosen by measured times: the same bits in every run
   bool quiet = false;
   std::int64_t steps_per_print = 20;
 };

@@ -28,7 +28,8 @@ LinearWeightGradient linear_weight_gradient;
 }  // namespace reference
 
 /// cuBLASLt. At the first call with a shape its candidate algorithms are timed, and the fastest is kept of those that
-/// give the bits of the one that cuBLAS itself would take: a choice that may differ between runs changes no result.
+/// give the bits of the one that cuBLAS itself would take, so that a choice which differs between runs changes no
+/// result. Where ATen's deterministic algorithms are on, that one is taken without looking further.
 namespace cuda {
 LinearForward linear_forward;
 LinearInputGradient linear_input_gradient;

@@ -3,6 +3,7 @@
 #include "tessera/core/error.hpp"
 
 #include <ATen/ATen.h>
+#include <ATen/Context.h>
 #include <ATen/cuda/CUDAContextLight.h>
 #include <c10/core/Event.h>
 #include <c10/cuda/CUDAStream.h>
@@ -194,9 +195,10 @@ class Choices {
     }
     const std::vector<cublasLtMatmulAlgo_t> candidates = call.candidates();
     const bool adds_onto_itself = product.c.defined() && product.c.is_same(product.d);
-    const cublasLtMatmulAlgo_t algorithm = adds_onto_itself || candidates.size() == 1
-                                               ? candidates.front()
-                                               : fastest_with_same_bits(call, product.d, candidates);
+    const bool takes_first =
+        adds_onto_itself || candidates.size() == 1 || at::globalContext().deterministicAlgorithms();
+    const cublasLtMatmulAlgo_t algorithm =
+        takes_first ? candidates.front() : fastest_with_same_bits(call, product.d, candidates);
     return chosen_.emplace(key, algorithm).first->second;
   }
 
