@@ -144,6 +144,29 @@ TEST_F(LinprobeTest, EvalGivesTheAccuracyOfTheRun) {
   EXPECT_NE(other.output.find("not the one whose features"), std::string::npos) << other.output;
 }
 
+// Of a picture of 16 patches of 7 x 7 pixels, 2 flops a multiply-add: the patch embedding; a block's keys and values,
+// its other products and causal attention; of the last block keys, values and one token; the head.
+TEST_F(LinprobeTest, MfuIsOfTheForwardPassAlone) {
+  constexpr double kPatches = 2.0 * 16 * (3 * 7 * 7) * 32;
+  constexpr double kKeys = 2.0 * 16 * 32 * (2 * 16);
+  constexpr double kToken = 2.0 * (2 * 32 * 32 + 3 * 32 * 48);
+  constexpr double kBlock = kKeys + 16 * kToken + 2 * 16 * 16 * 32;
+  constexpr double kLastBlock = kKeys + kToken + 4 * 16 * 32;
+  constexpr double kForward = kPatches + kBlock + kLastBlock + 2 * 32 * 10;
+  const auto flops_of_an_image = [&](const CommandResult& result, const std::string& run) {
+    EXPECT_EQ(result.status, 0) << result.output;
+    const std::string mark = "MFU is of ";
+    const double peak = 1e12 * std::stod(result.output.substr(result.output.find(mark) + mark.size()));
+    const std::string steps = out(run) + "/steps.jsonl";
+    return std::stod(column(steps, "mfu").back()) * std::stod(column(steps, "seconds").back()) * peak / 40;
+  };
+  // The peak is told in three digits.
+  EXPECT_NEAR(flops_of_an_image(linprobe(1, "probe", "--epochs 2 --finetune_checkpoint " + tuned()), "probe"), kForward,
+              0.01 * kForward);
+  EXPECT_NEAR(flops_of_an_image(finetune(1, shared("data"), out("tuning"), "--epochs 1 --batch_size 40"), "tuning"),
+              3 * kForward, 0.03 * kForward);
+}
+
 TEST_F(LinprobeTest, CachedFeaturesGiveTheSameTraining) {
   const std::string flags = "--epochs 3 --no_augment --finetune_checkpoint " + tuned() + " ";
   ASSERT_EQ(linprobe(2, "plain", flags).status, 0);
@@ -154,6 +177,7 @@ TEST_F(LinprobeTest, CachedFeaturesGiveTheSameTraining) {
         linprobe(ranks, name, flags + "--cache_features" + (ranks == 3 ? " --batch_size 13" : ""));
     ASSERT_EQ(run.status, 0) << run.output;
     EXPECT_NE(run.output.find("features of 250 images"), std::string::npos) << run.output;
+    EXPECT_NE(run.output.find(" mfu "), std::string::npos) << run.output;
     EXPECT_EQ(column(out(name) + "/steps.jsonl", "tokens_per_s").back(), "0.0") << "no token is computed again";
   }
   expect_near("cached2", "plain", 1e-5);
