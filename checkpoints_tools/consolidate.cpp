@@ -33,6 +33,7 @@ checkpoint::ConsolidateRequest request_of(const po::variables_map& values) {
   checkpoint::ConsolidateRequest request;
   request.output = values["output"].as<std::string>();
   request.dtype = dtype_of(values);
+  request.averages = values.count("ema") > 0;
   request.weights_only = values.count("weights_only") > 0;
   if (values.count("max_shard_size") > 0) {
     request.max_shard_bytes = core::parse_bytes(values["max_shard_size"].as<std::string>());
@@ -68,7 +69,7 @@ Verb consolidate_verb() {
   Verb verb;
   verb.name = "consolidate";
   verb.summary = "the trained weights in a form that other programs open";
-  verb.usage = "CKPT --output PATH [--dtype bf16|fp32] [--max_shard_size 5GB] [--weights_only] [--json]";
+  verb.usage = "CKPT --output PATH [--dtype bf16|fp32] [--max_shard_size 5GB] [--ema] [--weights_only] [--json]";
   verb.details =
       "PATH ends in  .safetensors  one file\n"
       "              .pth          one file that torch.load(PATH, weights_only=True) opens: {\"model\": ..., "
@@ -77,7 +78,8 @@ Verb consolidate_verb() {
       "or is a directory that does not exist yet: shards of .safetensors with an index, and config.json, as Hugging\n"
       "Face lays them out.\n"
       "\n"
-      "The tensors are bit for bit the trained ones, under their names: qwen.*, patch_embed.proj.*, classifier.*.\n"
+      "The tensors are bit for bit the trained ones, under their names: qwen.*, patch_embed.proj.*, classifier.*,\n"
+      "and cls_token where there is one.\n"
       "fp32 comes from the masters. The backbone's config.json is written beside a file. Everything read is checked\n"
       "against the checkpoint's checksums. The memory needed does not grow with the model. The output appears under "
       "its\n"
@@ -90,6 +92,7 @@ Verb consolidate_verb() {
                                                              "where the weights go")(
       "dtype", po::value<std::string>(), "bf16 or fp32; as the weights are stored, where it is not given")(
       "max_shard_size", po::value<std::string>(), "of a directory's shards, such as 5GB, which it is by itself")(
+      "ema", "the moving averages (finetune --ema_decay) in place of the weights")(
       "weights_only", "of a .pth: the bare state dict")("json", "what was written, as JSON on stdout")(
       "quiet", "no progress on stderr");
   verb.positional = {"CKPT"};

@@ -8,13 +8,22 @@
 namespace tessera::checkpoint {
 
 Export::Export(const Reader& reader, const ConsolidateRequest& request) : reader_(reader), request_(request) {
+  std::int64_t num_averages = 0;
   for (const StoredTensor& tensor : reader.tensors()) {
     if (tensor.info.component == state::Component::kWeight) {
       const core::DType dtype = request.dtype.value_or(tensor.info.dtype);
-      tensors_.push_back({find_source(reader, tensor.info.parameter, state::Component::kWeight, dtype), dtype});
+      // What was frozen has no average: it would be the weight.
+      const StoredTensor* const average =
+          request.averages ? reader.find(tensor.info.parameter, state::Component::kAverage) : nullptr;
+      num_averages += average != nullptr ? 1 : 0;
+      tensors_.push_back(
+          {average != nullptr ? average : find_source(reader, tensor.info.parameter, state::Component::kWeight, dtype),
+           dtype});
       total_bytes_ += tensors_.back().num_bytes();
     }
   }
+  core::require<core::UserError>(!request.averages || num_averages > 0, "checkpoint",
+                                 "{} has no moving averages; it was trained without --ema_decay", reader.path());
   core::require<core::UserError>(!tensors_.empty(), "checkpoint", "{} has no weights", reader.path());
 }
 

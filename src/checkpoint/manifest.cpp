@@ -25,9 +25,9 @@ using nlohmann::ordered_json;
 constexpr std::string_view kPrefix = R"({"manifest_crc32c": ")";
 constexpr std::string_view kZeros = "00000000";
 
-constexpr std::array<state::Component, 5> kComponents{state::Component::kWeight, state::Component::kMaster,
-                                                      state::Component::kExpAvg, state::Component::kExpAvgSq,
-                                                      state::Component::kMomentumBuffer};
+constexpr std::array<state::Component, 6> kComponents{state::Component::kWeight,         state::Component::kMaster,
+                                                      state::Component::kExpAvg,         state::Component::kExpAvgSq,
+                                                      state::Component::kMomentumBuffer, state::Component::kAverage};
 constexpr std::array<core::DType, 2> kStoredTypes{core::DType::kFloat32, core::DType::kBFloat16};
 
 std::string checksum_of(std::string_view text) {

@@ -8,8 +8,8 @@
 namespace tessera::checkpoint {
 
 /// Fields that came after version 1. Where a file lacks one, RunState's default is what older programs did.
-constexpr std::array<std::string_view, 5> kNewFields{"optimizer", "freeze_blocks", "backbone", "backbone_crc32c",
-                                                     "pooling"};
+constexpr std::array<std::string_view, 6> kNewFields{"optimizer",       "freeze_blocks", "backbone",
+                                                     "backbone_crc32c", "pooling",       "ema_decay"};
 
 /// Calls visit(name, field) for every field of RunState: the one list from which JSON and HDF5 attributes are made.
 /// State is RunState or const RunState.
@@ -43,6 +43,7 @@ void visit_run_state(State& run, Visitor&& visit) {
   visit("pooling", run.pooling);
   visit("model_config_json", run.model_config_json);
   visit("freeze_blocks", run.freeze_blocks);
+  visit("ema_decay", run.ema_decay);
   visit("backbone", run.backbone);
   visit("backbone_crc32c", run.backbone_crc32c);
 }

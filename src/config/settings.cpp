@@ -146,6 +146,12 @@ Settings optimizer_settings(OptimizerConfig& optimizer) {
        "a layer's learning rate is the rate above it times this; 1 treats all alike", Range::kUpToOne},
       {"clip_grad", "NORM", kForTraining, &optimizer.clip_grad,
        "bound on the gradient's global L2 norm; 0 or not given: no clipping", Range::kNonNegative, "gradient_clipping"},
+      {"ema_decay", "DECAY", kForFinetuning, &optimizer.ema_decay,
+       "keep moving averages of the weights (average = DECAY x average + (1 - DECAY) x weight, every step), as timm's "
+       "model_ema_decay; 0: none",
+       Range::kBelowOne},
+      {"eval_ema", "true|false", kForFinetuning, &optimizer.eval_ema,
+       "evaluate the moving averages rather than the weights, where --ema_decay keeps them"},
       {"smoothing", "P", kForTraining, &optimizer.smoothing, "label smoothing", Range::kBelowOne},
       {"beta1", "", kNoVerb, &optimizer.beta1, "AdamW's decay of the first moment", Range::kBelowOne,
        "optimizer.params.betas.0"},
@@ -165,6 +171,8 @@ Settings probe_settings(ProbeConfig& probe) {
        "with config.json and safetensors, ours or a language model's"},
       {"batch_norm", "true|false", kForLinprobe | kForPlan, &probe.batch_norm,
        "a BatchNorm without affine parameters between features and head, with statistics of all ranks"},
+      {"ema", "", kForLinprobe | kForEval, &probe.ema,
+       "take the checkpoint's moving averages (--ema_decay) in place of its weights"},
       {"cache_features", "", kForLinprobe | kForPlan, &probe.cache_features,
        "run the backbone once over every image, and train on what it gave; needs --no_augment"},
   };

@@ -88,6 +88,16 @@ void check_optimizer(const Checked& checked) {
   }
 }
 
+void check_averages(const Checked& checked) {
+  const RunConfig& run = checked.command.run;
+  if (checked.given("eval_ema") && run.optimizer.ema_decay == 0) {
+    checked.problems.add("--eval_ema has no effect without --ema_decay, which keeps the averages");
+  }
+  if (run.probe.ema && checked.command.verb == Verb::kLinprobe && run.probe.finetune_checkpoint.empty()) {
+    checked.problems.add("--ema is of --finetune_checkpoint, which was not given");
+  }
+}
+
 void check_zero(const Checked& checked) {
   const RunConfig& run = checked.command.run;
   if (run.zero.stage == 3) {
@@ -329,6 +339,7 @@ void check_settings(Checked checked) {
   check_pooling(checked);
   check_schedule(checked);
   check_optimizer(checked);
+  check_averages(checked);
   check_zero(checked);
   check_runtime(checked);
   check_recomputation(checked);

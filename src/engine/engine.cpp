@@ -215,6 +215,9 @@ void Engine::initialise(const FillPiece& fill) {
         fill_pieces(impl.context, fill, {range.param, range.begin, range.end, 0},
                     [&range](std::int64_t offset, const at::Tensor& piece) {
                       kernels::split_parameter(piece, kernels::narrow(range.parameter, offset, piece.numel()));
+                      if (range.average.defined()) {
+                        range.average.narrow(0, offset, piece.numel()).copy_(piece);
+                      }
                     });
       }
     }
@@ -224,6 +227,23 @@ void Engine::initialise(const FillPiece& fill) {
 
 model::Weights& Engine::weights() { return impl_->all_weights; }
 model::Gradients& Engine::gradients() { return impl_->trained_gradients; }
+void Engine::with_averages(const std::function<void()>& work) {
+  Impl& impl = *impl_;
+  core::require(impl.context.options.averages(), "engine", "no averages are kept");
+  impl.parameters.wait_for_all();
+  std::vector<at::Tensor> weights;
+  for (int bucket = 0; bucket < impl.context.num_buckets(); ++bucket) {
+    weights.push_back(impl.optimizer.weight(bucket).clone());
+    impl.optimizer.weight(bucket).copy_(impl.optimizer.average(bucket));
+  }
+  impl.gather_all();
+  work();
+  for (int bucket = 0; bucket < impl.context.num_buckets(); ++bucket) {
+    impl.optimizer.weight(bucket).copy_(weights[static_cast<std::size_t>(bucket)]);
+  }
+  impl.gather_all();
+}
+
 std::int64_t Engine::num_updates() const { return impl_->num_updates; }
 
 void Engine::begin_micro_step(std::int64_t index) {

@@ -42,15 +42,15 @@ std::vector<MemoryItem> gradient_items(const EngineOptions& options, const Shard
           {"wire ring", casts ? ring * bytes_of(options.wire) : 0, "cast buckets"}};
 }
 
-// Of each parameter, beside the weight: what rounding took from it, and the moments.
+// Of each parameter, beside the weight: what rounding took from it, and the fp32 numbers.
 std::int64_t optimizer_bytes(const EngineOptions& options) {
-  return (options.compute == at::kFloat ? 0 : 2) + 4 * num_moments(options.optimizer.kind);
+  return (options.compute == at::kFloat ? 0 : 2) + 4 * options.num_floats();
 }
 
 // Of each parameter in a checkpoint.
 std::int64_t saved_bytes(const EngineOptions& options) {
   const std::int64_t master = options.compute == at::kFloat ? 0 : 4;
-  return bytes_of(options.compute) + master + 4 * num_moments(options.optimizer.kind);
+  return bytes_of(options.compute) + master + 4 * options.num_floats();
 }
 
 // Whole parameters, and what the engine holds to train them.
@@ -60,8 +60,9 @@ std::vector<MemoryItem> engine_items(const EngineOptions& options, const ShardLa
   std::vector<MemoryItem> items{
       {"parameters", whole * bytes_of(options.compute), "whole, on every rank"},
       {"optimizer", owned * optimizer_bytes(options),
-       fmt::format("{} in fp32, {}{}",
+       fmt::format("{}{} in fp32, {}{}",
                    num_moments(options.optimizer.kind) == 2 ? "exp_avg and exp_avg_sq" : "momentum_buffer",
+                   options.averages() ? " and ema" : "",
                    options.compute == at::kFloat ? "" : "the weights' lower halves, ",
                    options.zero_stage == 0 ? "whole" : "this rank's shard")}};
   for (MemoryItem& item : gradient_items(options, layout)) {

@@ -28,6 +28,9 @@ ShardedOptimizer::ShardedOptimizer(const Context& context, ParameterBuckets& par
     components_.push_back(state::Component::kMaster);
   }
   const std::vector<state::Component> moments = moments_of(context.options.optimizer.kind);
+  if (context.options.averages()) {
+    components_.push_back(state::Component::kAverage);
+  }
   components_.insert(components_.end(), moments.begin(), moments.end());
   for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
     BucketState state;
@@ -35,6 +38,7 @@ ShardedOptimizer::ShardedOptimizer(const Context& context, ParameterBuckets& par
     const at::Tensor weight = part_ == Part::kWhole ? whole : context.shard(whole, bucket);
     const std::int64_t size = weight.numel();
     state.parameter = {weight, is_split() ? context.zeros(size, at::kShort) : at::Tensor()};
+    state.average = context.options.averages() ? context.zeros(size, at::kFloat) : at::Tensor();
     for (std::size_t moment = 0; moment < moments.size(); ++moment) {
       state.moments.push_back(context.zeros(size, at::kFloat));
     }
@@ -111,6 +115,9 @@ void ShardedOptimizer::update(int bucket, const at::Tensor& gradient, const Step
   for (const Segment& segment : state.segments) {
     update(state, segment, gradient, step);
   }
+  if (state.average.defined()) {
+    context_.ops.update_average(state.parameter, state.average, context_.options.average_decay);
+  }
 }
 
 void ShardedOptimizer::update(const BucketState& state, const Segment& segment, const at::Tensor& gradient,
@@ -138,7 +145,10 @@ std::vector<OwnedRange> ShardedOptimizer::ranges(int bucket, int rank) const {
   for (const ParamRange& range : context_.layout.ranges(context_.table, bucket, rank)) {
     const std::int64_t first = shard_begin + range.offset;
     const std::int64_t size = range.num_elements();
-    OwnedRange mine{range.param, range.begin, range.end, kernels::narrow(state.parameter, first, size), {}};
+    OwnedRange mine{range.param, range.begin, range.end, kernels::narrow(state.parameter, first, size), {}, {}};
+    if (state.average.defined()) {
+      mine.average = state.average.narrow(0, first, size);
+    }
     for (const at::Tensor& moment : state.moments) {
       mine.moments.push_back(moment.narrow(0, first, size));
     }
@@ -158,6 +168,8 @@ state::StateView ShardedOptimizer::view(const OwnedRange& range, std::size_t com
   } else if (view.component == state::Component::kMaster) {
     view.data = range.parameter.weight.mutable_data_ptr();
     view.low = range.parameter.low.mutable_data_ptr();
+  } else if (view.component == state::Component::kAverage) {
+    view.data = range.average.mutable_data_ptr();
   } else {
     const std::size_t num_others = components_.size() - range.moments.size();
     view.data = range.moments[component - num_others].mutable_data_ptr();

@@ -18,6 +18,7 @@ struct OwnedRange {
   std::int64_t begin = 0;  ///< elements of the parameter
   std::int64_t end = 0;
   kernels::Parameter parameter;
+  at::Tensor average;  ///< fp32, where averages are kept
   std::vector<at::Tensor> moments;
 };
 
@@ -42,6 +43,10 @@ class ShardedOptimizer {
   /// Updates the owned part of a bucket from its reduced gradient.
   void update(int bucket, const at::Tensor& gradient, const Step& step);
 
+  /// The owned part of a bucket's weights, and of their averages.
+  [[nodiscard]] const at::Tensor& weight(int bucket) const { return state_of(bucket).parameter.weight; }
+  [[nodiscard]] const at::Tensor& average(int bucket) const { return state_of(bucket).average; }
+
   /// What a checkpoint holds of each parameter. A bf16 weight comes before the fp32 master, whose restoring sets both.
   [[nodiscard]] const std::vector<state::Component>& components() const { return components_; }
   /// One component of a range, without what only the parameter's table knows (name and shape).
@@ -63,9 +68,11 @@ class ShardedOptimizer {
   // Flat and as long as the owned part.
   struct BucketState {
     kernels::Parameter parameter;
+    at::Tensor average;
     std::vector<at::Tensor> moments;
     std::vector<Segment> segments;
   };
+  [[nodiscard]] const BucketState& state_of(int bucket) const { return states_[static_cast<std::size_t>(bucket)]; }
 
   [[nodiscard]] bool is_lars() const { return context_.options.optimizer.kind == config::OptimizerKind::kLars; }
   [[nodiscard]] bool is_split() const { return context_.options.compute != at::kFloat; }

@@ -24,6 +24,7 @@ constexpr Ops kReferenceOps = {
     .adamw_step = reference::adamw_step,
     .momentum_step = reference::momentum_step,
     .add_trust_sums = reference::add_trust_sums,
+    .update_average = reference::update_average,
     .add_sum_of_squares = reference::add_sum_of_squares,
     .accumulate = reference::accumulate,
     .fill_normal = cpu::fill_normal,
@@ -46,6 +47,7 @@ constexpr Ops make_cpu_ops() {
   ops.adamw_step = cpu::adamw_step;
   ops.momentum_step = cpu::momentum_step;
   ops.add_trust_sums = cpu::add_trust_sums;
+  ops.update_average = cpu::update_average;
   ops.add_sum_of_squares = cpu::add_sum_of_squares;
   ops.mix_images = cpu::mix_images;
   return ops;

@@ -24,6 +24,7 @@ constexpr Ops kCudaOps = {
     .adamw_step = cuda::adamw_step,
     .momentum_step = cuda::momentum_step,
     .add_trust_sums = cuda::add_trust_sums,
+    .update_average = cuda::update_average,
     .add_sum_of_squares = cuda::add_sum_of_squares,
     .accumulate = cuda::accumulate,
     .fill_normal = cuda::fill_normal,

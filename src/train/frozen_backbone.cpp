@@ -27,8 +27,7 @@ std::string sampled_crc32c(const model::ParamTable& table, model::Weights& weigh
 
 FrozenBackbone::FrozenBackbone(const config::RunConfig& config, std::int64_t num_classes, const BackboneSpec& spec,
                                const Platform& platform, const core::Log& log)
-    : model_(config.model.shape, geometry_of(config, num_classes), *platform.ops,
-             {platform.device, platform.compute}),
+    : model_(config.model.shape, geometry_of(config, num_classes), *platform.ops, {platform.device, platform.compute}),
       table_(model::backbone_part(model_.params())) {
   engine::FillPiece source;
   platform.mesh.world.agree([&] { source = backbone_source(spec, table_, *platform.ops, log); });

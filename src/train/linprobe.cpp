@@ -81,7 +81,8 @@ void linprobe(const config::Command& command, const topology::Group& world, cons
   const std::string path = backbone_path(config);
   state::RunState run = begin_run(prepared, config, plan, path, log);
 
-  const FrozenBackbone backbone(config, num_classes, {path, platform.compute, config.runtime.seed}, platform, log);
+  const FrozenBackbone backbone(config, num_classes, {path, platform.compute, config.runtime.seed, config.probe.ema},
+                                platform, log);
   std::optional<model::FeatureNorm> norm;
   if (config.probe.batch_norm) {
     norm.emplace(make_feature_norm(config.model.shape.hidden_size, platform));

@@ -27,7 +27,7 @@ std::int64_t planned_classes(const config::DataConfig& data) {
 // All that a checkpoint holds of a parameter: the weight, and the optimizer's fp32 state.
 std::int64_t checkpoint_bytes(std::int64_t num_parameters, const engine::EngineOptions& options) {
   const std::int64_t weight_and_master = options.compute == at::kFloat ? 4 : 6;
-  return num_parameters * (weight_and_master + 4 * engine::num_moments(options.optimizer.kind));
+  return num_parameters * (weight_and_master + 4 * options.num_floats());
 }
 
 struct Planned {

@@ -46,6 +46,7 @@ state::RunState start_state(const config::RunConfig& config, const RunFacts& fac
   run.patch_size = config.data.patch_size;
   run.pooling = config::name_of(config.model.pooling());
   run.freeze_blocks = config.model.freeze_blocks;
+  run.ema_decay = config.optimizer.ema_decay;
   run.model_config_json = config::to_hugging_face_json(config.model.shape);
   return run;
 }
@@ -64,6 +65,8 @@ state::RunState resumed_state(const std::string& checkpoint, const state::RunSta
   compare(fatal, "what the head reads (--global_pool, --cls_token)", run.pooling, fresh.pooling);
   compare(fatal, "--opt", run.optimizer, fresh.optimizer);
   compare(fatal, "--freeze_blocks", run.freeze_blocks, fresh.freeze_blocks);
+  const auto averages_of = [](const state::RunState& of) { return of.ema_decay > 0 ? "kept" : "not kept"; };
+  compare(fatal, "moving averages (--ema_decay)", std::string(averages_of(run)), std::string(averages_of(fresh)));
   compare(fatal, "images per step (--batch_size x --accum_iter x ranks)", run.effective_batch, fresh.effective_batch);
   core::require<core::UserError>(fatal.empty(), "train", "{} cannot be gone on with:{}\n  give what it was begun with",
                                  checkpoint, fatal);
@@ -72,6 +75,7 @@ state::RunState resumed_state(const std::string& checkpoint, const state::RunSta
   compare(changed, "warm-up steps", run.warmup_steps, fresh.warmup_steps);
   compare(changed, "peak learning rate", run.peak_lr, fresh.peak_lr);
   compare(changed, "least learning rate", run.min_lr, fresh.min_lr);
+  compare(changed, "--ema_decay", run.ema_decay, fresh.ema_decay);
   compare(changed, "ranks", run.world_size, fresh.world_size);
   compare(changed, "ZeRO stage", run.zero_stage, fresh.zero_stage);
   log.info("resumed from {}: epoch {}, step {}{}", checkpoint, run.epoch, run.global_step, changed);
@@ -79,6 +83,7 @@ state::RunState resumed_state(const std::string& checkpoint, const state::RunSta
   run.warmup_steps = fresh.warmup_steps;
   run.peak_lr = fresh.peak_lr;
   run.min_lr = fresh.min_lr;
+  run.ema_decay = fresh.ema_decay;
   run.world_size = fresh.world_size;
   run.zero_stage = fresh.zero_stage;
   run.model_config_json = fresh.model_config_json;

@@ -26,7 +26,8 @@ class WholeModel final : public TrainedModel {
       : model_(config.model.shape, geometry_of(config, spec.num_classes), *platform.ops,
                {platform.device, platform.compute}) {
     engine::FillPiece source;
-    platform.mesh.world.agree([&] { source = trained_source(spec.path, model_.params(), platform.compute); });
+    platform.mesh.world.agree(
+        [&] { source = trained_source(spec.path, model_.params(), platform.compute, config.probe.ema); });
     weights_ = load(model_.params(), source, engine_options(config, platform.device, platform.compute), platform);
   }
 
@@ -43,7 +44,8 @@ class ProbedModel final : public TrainedModel {
   ProbedModel(const TrainedModelSpec& spec, const state::RunState& run, const config::RunConfig& config,
               const Platform& platform, const core::Log& log)
       : backbone_(config, spec.num_classes,
-                  {spec.backbone.empty() ? run.backbone : spec.backbone, platform.compute, run.seed}, platform, log) {
+                  {spec.backbone.empty() ? run.backbone : spec.backbone, platform.compute, run.seed, config.probe.ema},
+                  platform, log) {
     const topology::Group& world = platform.mesh.world;
     world.agree([&] {
       require_same_backbone(backbone_, run, "--backbone");
@@ -55,7 +57,7 @@ class ProbedModel final : public TrainedModel {
     });
     probe_.emplace(backbone_.parts(), spec.num_classes, norm_ ? &*norm_ : nullptr);
     engine::FillPiece source;
-    world.agree([&] { source = trained_source(spec.path, probe_->params(), at::kFloat); });
+    world.agree([&] { source = trained_source(spec.path, probe_->params(), at::kFloat, false); });
     weights_ = load(probe_->params(), source, engine_options(config, platform.device, at::kFloat), platform);
   }
 

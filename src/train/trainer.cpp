@@ -14,9 +14,22 @@ namespace {
 constexpr const char* kBest = "best";
 constexpr const char* kBetweenSteps = "between";  // evaluations, saves, the log: no part of a step
 
+bool evaluates_averages(const config::OptimizerConfig& optimizer) {
+  return optimizer.ema_decay > 0 && optimizer.eval_ema;
+}
+
 EvaluatedSet evaluate_test_set(const TrainerParts& parts) {
-  return evaluate_dataset(
-      {parts.model, parts.engine.weights(), parts.test_set, parts.test_loader, parts.platform, parts.log});
+  EvaluatedSet set;
+  const auto evaluate = [&] {
+    set = evaluate_dataset(
+        {parts.model, parts.engine.weights(), parts.test_set, parts.test_loader, parts.platform, parts.log});
+  };
+  if (evaluates_averages(parts.config.optimizer)) {
+    parts.engine.with_averages(evaluate);
+  } else {
+    evaluate();
+  }
+  return set;
 }
 
 }  // namespace
@@ -189,6 +202,9 @@ void Trainer::save(std::vector<std::string> names) {
 }
 
 void Trainer::finish_epoch() {
+  if (evaluates_averages(parts_.config.optimizer)) {
+    saver_.before_update();  // the weights change, for a while
+  }
   const EvaluatedSet evaluated = evaluate_test_set(parts_);
   const report::Evaluation& test = evaluated.summary;
   progress_.evaluated(test.seconds);
@@ -216,8 +232,9 @@ void Trainer::finish_epoch() {
                                    run_.skipped_steps};
   run_log_.epoch(record);
   parts_.log.info(
-      "epoch {}: train loss {:.4f} acc {:.2f}% | test loss {:.4f} acc1 {:.2f}% acc5 {:.2f}% on {} images | {}",
+      "epoch {}: train loss {:.4f} acc {:.2f}% | test loss {:.4f} acc1 {:.2f}% acc5 {:.2f}% on {} images{} | {}",
       run_.epoch, record.train_loss, record.train_acc1, test.loss, test.acc1, test.acc5, test.num_images,
+      evaluates_averages(parts_.config.optimizer) ? ", by the averages" : "",
       core::format_duration(record.seconds + record.eval_seconds));
   ++run_.epoch;
   run_.step_in_epoch = 0;

@@ -32,11 +32,17 @@ void fill_through_host(at::Tensor& piece, Read read) {
   }
 }
 
-engine::FillPiece checkpoint_source(const std::string& path, const model::ParamTable& table, at::ScalarType compute) {
+engine::FillPiece checkpoint_source(const std::string& path, const model::ParamTable& table, at::ScalarType compute,
+                                    bool averages) {
   auto reader = std::make_shared<const checkpoint::Reader>(path);
   const core::DType wanted = compute == at::kFloat ? core::DType::kFloat32 : core::DType::kBFloat16;
-  const auto source_of = [reader, wanted](const model::Param& param) {
-    return checkpoint::find_source(*reader, param.name, state::Component::kWeight, wanted);
+  core::require<core::UserError>(!averages || reader->run_state().ema_decay > 0, "train",
+                                 "--ema: {} has no moving averages; it was trained without --ema_decay", path);
+  const auto source_of = [reader, wanted, averages](const model::Param& param) {
+    // What was frozen has no average: it would be the weight.
+    const auto* const average = averages ? reader->find(param.name, state::Component::kAverage) : nullptr;
+    return average != nullptr ? average
+                              : checkpoint::find_source(*reader, param.name, state::Component::kWeight, wanted);
   };
   for (const model::Param& param : table.params) {
     const checkpoint::StoredTensor* tensor = source_of(param);
@@ -91,6 +97,12 @@ config::RecordedRun recorded_in(const state::RunState& run) {
   return {run.model_config_json, run.dataset, run.input_size, run.patch_size, config::pooling_from_name(run.pooling)};
 }
 
+void require_no_averages(const std::string& path, bool averages) {
+  core::require<core::UserError>(
+      !averages, "train", "--ema: {} is no checkpoint; 'tessera-ckpt consolidate --ema' writes averages as weights",
+      path);
+}
+
 bool has_safetensors(const fs::path& path) {
   if (!fs::is_directory(path)) {
     return path.extension() == ".safetensors";
@@ -124,8 +136,9 @@ engine::FillPiece backbone_source(const BackboneSpec& spec, const model::ParamTa
     return engine::random_init(ops, spec.seed);
   }
   if (checkpoint::is_checkpoint(spec.path)) {
-    return checkpoint_source(spec.path, table, spec.compute);
+    return checkpoint_source(spec.path, table, spec.compute, spec.averages);
   }
+  require_no_averages(spec.path, spec.averages);
   if (!has_safetensors(spec.path)) {
     return import_source(spec.path, table);
   }
@@ -141,8 +154,13 @@ engine::FillPiece pretrained_source(const std::string& path, const model::ParamT
   return from_pretrained(std::make_shared<const model::PretrainedWeights>(path, table), ops, seed, log);
 }
 
-engine::FillPiece trained_source(const std::string& path, const model::ParamTable& table, at::ScalarType compute) {
-  return checkpoint::is_checkpoint(path) ? checkpoint_source(path, table, compute) : import_source(path, table);
+engine::FillPiece trained_source(const std::string& path, const model::ParamTable& table, at::ScalarType compute,
+                                 bool averages) {
+  if (checkpoint::is_checkpoint(path)) {
+    return checkpoint_source(path, table, compute, averages);
+  }
+  require_no_averages(path, averages);
+  return import_source(path, table);
 }
 
 }  // namespace tessera::train

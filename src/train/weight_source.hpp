@@ -17,9 +17,10 @@ engine::FillPiece pretrained_source(const std::string& path, const model::ParamT
                                     std::uint64_t seed, const core::Log& log);
 
 /// Trained values, all of them, from a checkpoint directory, or from what checkpoint::ImportSource reads: consolidated
-/// files of every kind, and other programs'. `compute` says which of weight and master to take. Throws UserError where
-/// one is missing or damaged.
-engine::FillPiece trained_source(const std::string& path, const model::ParamTable& table, at::ScalarType compute);
+/// files of every kind, and other programs'. `compute` says which of weight and master to take; `averages`, of a
+/// checkpoint alone, stand in for both. Throws UserError where one is missing or damaged.
+engine::FillPiece trained_source(const std::string& path, const model::ParamTable& table, at::ScalarType compute,
+                                 bool averages);
 
 constexpr const char* kRandomBackbone = "random";
 
@@ -30,6 +31,7 @@ struct BackboneSpec {
   std::string path;  ///< or kRandomBackbone
   at::ScalarType compute = at::kFloat;
   std::uint64_t seed = 0;
+  bool averages = false;  ///< as trained_source()'s
 };
 engine::FillPiece backbone_source(const BackboneSpec& spec, const model::ParamTable& table, const kernels::Ops& ops,
                                   const core::Log& log);

@@ -190,6 +190,49 @@ TEST_P(EngineTest, FrozenParametersAreSavedWithoutOptimizerState) {
   }
 }
 
+std::vector<at::Tensor> weights_of(Engine& engine, std::size_t num_units) {
+  std::vector<at::Tensor> weights;
+  for (std::size_t unit = 0; unit < num_units; ++unit) {
+    weights.push_back(engine.weights().weight(static_cast<int>(unit)).clone());
+  }
+  return weights;
+}
+
+// timm's ModelEmaV3 on whole weights beside it: average.lerp_(weight, 1 - decay) after every step. A step's roundings
+// are three units of the numbers, which are below 2.
+TEST_P(EngineTest, AveragesFollowTheWeightsAndLeaveThemAlone) {
+  constexpr double kDecay = 0.8;
+  const kernels::Ops& ops = kernels::ops_for(trial(2).options.device.type());
+  const model::Qwen3Classifier model(test::small_shape(), test::kSmallGeometry, ops,
+                                     {trial(2).options.device, at::kFloat});
+  const std::size_t num_units = model.params().units.size();
+  const std::int64_t mine = kGlobalBatch / test::world().size();
+  for (const int stage : {0, 1, 2}) {
+    Trial variant = trial(stage);
+    variant.options.average_decay = kDecay;
+    Engine engine({model.params(), *collectives_, test::world(), ops}, variant.options);
+    engine.initialise(random_init(ops, 3));
+    std::vector<at::Tensor> expected = weights_of(engine, num_units);
+    for (std::int64_t step = 0; step < kSteps; ++step) {
+      const auto next = [&] { return make_batch(step, mine * test::world().rank(), mine, variant); };
+      train_step(model, engine, ops, {1, 0.1}, variant.lr, next);
+      const std::vector<at::Tensor> weights = weights_of(engine, num_units);
+      for (std::size_t unit = 0; unit < num_units; ++unit) {
+        expected[unit].lerp_(weights[unit], 1 - kDecay);
+      }
+    }
+    const std::vector<at::Tensor> before = weights_of(engine, num_units);
+    std::vector<at::Tensor> averages;
+    engine.with_averages([&] { averages = weights_of(engine, num_units); });
+    const std::vector<at::Tensor> after = weights_of(engine, num_units);
+    for (std::size_t unit = 0; unit < num_units; ++unit) {
+      EXPECT_LT((averages[unit] - expected[unit]).abs().max().item<double>(), 6 * kSteps * kEps32) << unit;
+      EXPECT_FALSE(at::equal(averages[unit], before[unit])) << unit;
+      EXPECT_TRUE(at::equal(after[unit], before[unit])) << unit;
+    }
+  }
+}
+
 // BEiT's rule, as MAE's util/lr_decay.py has it: by names alone.
 int depth_by_name(const std::string& name, int num_blocks) {
   if (name.starts_with("patch_embed.")) {

@@ -131,6 +131,32 @@ TEST_P(Momentum, AddsTheSumsOfWhichTrustRatiosAreMade) {
   }
 }
 
+// timm's ModelEmaV3: torch.lerp(average, p, 1 - decay). Each of three roundings errs by a unit of what it rounds.
+TEST_P(Momentum, AveragesAsTimmsModelEma) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    for (const bool shifted : {false, true}) {
+      for (const std::int64_t size : {0L, 1L, 5L, 1000L, 4097L}) {
+        SCOPED_TRACE(testing::Message() << size << " " << at::toString(type) << (shifted ? " misaligned" : ""));
+        const auto placed = [&](const at::Tensor& tensor) { return shifted ? misaligned(tensor) : tensor; };
+        const Parameter parameter = parameter_of(placed(random({size}, at::kFloat, 1)), type);
+        const at::Tensor average = placed(random({size}, at::kFloat, 2));
+        const at::Tensor host = average.cpu().clone();
+        const at::Tensor p = exact(join_parameter(parameter));
+        at::Tensor expected = exact(average).clone();
+        at::Tensor bound = at::zeros_like(expected);
+        for (int step = 0; step < 4; ++step) {
+          ops().update_average(parameter, average, 0.9);
+          reference::update_average(parameter_of(join_parameter(parameter).cpu(), type), host, 0.9);
+          expected = at::lerp(expected, p, 0.1);
+          bound = bound + unit_of(at::kFloat) * (2 * expected.abs() + p.abs());
+        }
+        expect_within(average, expected, bound, "average");
+        EXPECT_TRUE(at::equal(average.cpu(), host)) << "bit for bit as the reference";
+      }
+    }
+  }
+}
+
 TEST_P(Momentum, RefusesWhatItCannotTake) {
   MomentumState range = state(8, {at::kBFloat16, at::kFloat}, device());
   EXPECT_THROW(ops().momentum_step(range, {.momentum = 1}), core::Error);
@@ -139,6 +165,7 @@ TEST_P(Momentum, RefusesWhatItCannotTake) {
   range = state(8, {at::kFloat, at::kFloat}, device());
   at::Tensor two_sums = at::zeros({2}, range.gradient.options().dtype(at::kDouble));
   EXPECT_THROW(ops().add_trust_sums(range.parameter, range.gradient, two_sums), core::Error);
+  EXPECT_THROW(ops().update_average(range.parameter, range.gradient.narrow(0, 0, 7), 0.9), core::Error);
   range.momentum_buffer = range.momentum_buffer.to(at::kBFloat16);
   EXPECT_THROW(ops().momentum_step(range, {}), core::Error);
 }

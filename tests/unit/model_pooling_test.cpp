@@ -53,7 +53,7 @@ TEST(Pooling, AMeanKeepsTheWholeLastBlock) {
   config::ModelShape deeper = shape;
   ++deeper.num_hidden_layers;
   const auto kept = [](const config::ModelShape& of, const Geometry& geometry) {
-    return predict_activation_bytes(of, geometry, 4, 2, false).kept;
+    return predict_activation_bytes(of, geometry, 4, 2, {}).kept;
   };
   const std::int64_t whole_block = kept(deeper, kLast) - kept(shape, kLast);
   EXPECT_EQ(kept(deeper, kMean) - kept(shape, kMean), whole_block);

@@ -16,6 +16,7 @@ struct ConsolidateRequest {
   std::string output;
   std::optional<core::DType> dtype;             ///< bf16 or fp32; none: as each weight is stored
   std::optional<std::int64_t> max_shard_bytes;  ///< of a directory's shards; none: 5 GB
+  bool averages = false;                        ///< the moving averages in place of the weights
   bool weights_only = false;                    ///< of a .pth: the bare state dict, without {"model":, "epoch":}
   std::function<void(std::int64_t done_bytes, std::int64_t total_bytes)> progress{};
   io::FileSystem files;

@@ -84,7 +84,9 @@ struct OptimizerConfig {
   double layer_decay = 1.0;         ///< learning rate of a layer = lr x layer_decay^(layers above it)
   std::optional<double> clip_grad;  ///< bound on the global L2 norm, above 0; none: no clipping
   double smoothing = 0.1;
-  double beta1 = 0.9;  ///< AdamW
+  double ema_decay = 0;  ///< of moving averages of the weights; 0: none are kept
+  bool eval_ema = true;  ///< evaluate these averages
+  double beta1 = 0.9;    ///< AdamW
   double beta2 = 0.95;
   double eps = 1e-8;
   double momentum = 0.9;             ///< SGD, LARS
@@ -97,6 +99,7 @@ struct ProbeConfig {
                                     ///< --random_init
   bool batch_norm = true;           ///< without affine parameters, before the head
   bool cache_features = false;      ///< compute every image's features once
+  bool ema = false;                 ///< --ema, of `eval` as well: take a checkpoint's moving averages
 };
 
 struct ZeroConfig {

@@ -77,6 +77,10 @@ class Engine {
   /// `norm_is_known`, if any, is called between the norm and the update. Collective over the run.
   StepOutcome finish_step(double lr, const at::Tensor& metrics, const std::function<void()>& norm_is_known = {});
 
+  /// Runs `work` while weights() gives the moving averages of what is trained, rounded to the compute type; then they
+  /// are what they were, bit for bit. Takes the memory of the owned weights meanwhile. Collective over the run.
+  void with_averages(const std::function<void()>& work);
+
   /// Updates applied so far.
   [[nodiscard]] std::int64_t num_updates() const;
 

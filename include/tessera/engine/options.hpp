@@ -36,6 +36,11 @@ struct EngineOptions {
   double clip_norm = 0;             ///< bound on the global L2 norm; 0: none
   std::int64_t max_skipped_in_a_row = 20;
   OptimizerOptions optimizer;
+  double average_decay = 0;  ///< of the exponential moving averages of the parameters; 0: none are kept
+
+  [[nodiscard]] bool averages() const { return average_decay > 0; }
+  /// That are kept of each parameter: the optimizer's, and the average.
+  [[nodiscard]] std::int64_t num_floats() const { return num_moments(optimizer.kind) + (averages() ? 1 : 0); }
 };
 
 }  // namespace tessera::engine

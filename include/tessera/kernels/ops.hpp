@@ -38,6 +38,7 @@ struct Ops {
   AdamWStep* adamw_step;
   MomentumStep* momentum_step;
   AddTrustSums* add_trust_sums;
+  UpdateAverage* update_average;
   AddSumOfSquares* add_sum_of_squares;
   Accumulate* accumulate;
   FillNormal* fill_normal;

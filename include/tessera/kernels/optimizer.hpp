@@ -68,6 +68,9 @@ using MomentumStep = void(const MomentumState& state, const MomentumParams& para
 /// `gradient` is bf16 or fp32. The order of summation depends on the length alone.
 using AddTrustSums = void(const Parameter& parameter, const at::Tensor& gradient, at::Tensor& sums);
 
+/// average (fp32) += (parameter - average) (1 - decay), as timm's ModelEmaV3 (torch.lerp). Rounded as AdamWStep.
+using UpdateAverage = void(const Parameter& parameter, const at::Tensor& average, double decay);
+
 /// Adds the sum of squares of `flat` (bf16 or fp32) to the fp64 scalar `total`. The order of summation depends on the
 /// length alone, so that the result is the same in every run.
 using AddSumOfSquares = void(const at::Tensor& flat, at::Tensor& total);
@@ -79,6 +82,7 @@ namespace reference {
 AdamWStep adamw_step;
 MomentumStep momentum_step;
 AddTrustSums add_trust_sums;
+UpdateAverage update_average;
 AddSumOfSquares add_sum_of_squares;
 Accumulate accumulate;
 }  // namespace reference
@@ -88,6 +92,7 @@ namespace cpu {
 AdamWStep adamw_step;
 MomentumStep momentum_step;
 AddTrustSums add_trust_sums;
+UpdateAverage update_average;
 AddSumOfSquares add_sum_of_squares;
 }  // namespace cpu
 
@@ -95,6 +100,7 @@ namespace cuda {
 AdamWStep adamw_step;
 MomentumStep momentum_step;
 AddTrustSums add_trust_sums;
+UpdateAverage update_average;
 AddSumOfSquares add_sum_of_squares;
 Accumulate accumulate;
 }  // namespace cuda

@@ -36,6 +36,7 @@ struct RunState {
   std::string pooling = "last";    ///< what the head reads: "last", "mean" or "cls_token"
   std::string model_config_json;   ///< the backbone's Hugging Face config.json
   std::int64_t freeze_blocks = 0;  ///< as on the command line
+  double ema_decay = 0;            ///< of the moving averages; 0: there are none
   std::string backbone;  ///< of a linear probe: the path of the weights that were frozen, or "random"; empty: none were
   std::string backbone_crc32c;  ///< of a linear probe: of the first elements of each of these weights
 };

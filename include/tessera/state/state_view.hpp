@@ -9,7 +9,7 @@
 namespace tessera::state {
 
 /// The quantities that a run keeps of every parameter. `name_of` gives the HDF5 data set's name.
-enum class Component : std::uint8_t { kWeight, kMaster, kExpAvg, kExpAvgSq, kMomentumBuffer };
+enum class Component : std::uint8_t { kWeight, kMaster, kExpAvg, kExpAvgSq, kMomentumBuffer, kAverage };
 
 constexpr const char* name_of(Component component) {
   switch (component) {
@@ -23,6 +23,8 @@ constexpr const char* name_of(Component component) {
       return "exp_avg_sq";
     case Component::kMomentumBuffer:
       return "momentum_buffer";
+    case Component::kAverage:
+      return "ema";
   }
   return "?";
 }

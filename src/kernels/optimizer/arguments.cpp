@@ -12,17 +12,22 @@ namespace tessera::kernels::optimizer {
 
 namespace {
 
-void check_parameter(std::string_view op, const Parameter& parameter, const at::Tensor& gradient) {
+void check_parameter(std::string_view op, const Parameter& parameter) {
   const at::Tensor& weight = parameter.weight;
   Check(op, "weight", weight).is_float().has_dim(1).is_contiguous();
   const at::Device device = weight.device();
   const at::IntArrayRef shape = weight.sizes();
-  Check(op, "gradient", gradient).is_float().has_shape(shape).is_contiguous().is_on(device);
   if (weight.scalar_type() == at::kBFloat16) {
     Check(op, "low", parameter.low).has_type(at::kShort).has_shape(shape).is_contiguous().is_on(device);
   } else {
     core::require(!parameter.low.defined(), "kernels", "{}: an fp32 weight has no low half, and was given one", op);
   }
+}
+
+void check_parameter(std::string_view op, const Parameter& parameter, const at::Tensor& gradient) {
+  check_parameter(op, parameter);
+  const at::Tensor& weight = parameter.weight;
+  Check(op, "gradient", gradient).is_float().has_shape(weight.sizes()).is_contiguous().is_on(weight.device());
 }
 
 void check_moment(std::string_view op, const at::Tensor& moment, const at::Tensor& weight) {
@@ -80,6 +85,11 @@ void check_trust_sums(const Parameter& parameter, const at::Tensor& gradient, co
   check_parameter("add_trust_sums", parameter, gradient);
   const at::Device device = parameter.weight.device();
   Check("add_trust_sums", "sums", sums).has_type(at::kDouble).has_shape({3}).is_contiguous().is_on(device);
+}
+
+void check_average(const Parameter& parameter, const at::Tensor& average) {
+  check_parameter("update_average", parameter);
+  check_moment("update_average", average, parameter.weight);
 }
 
 void check_sum_of_squares(const at::Tensor& flat, const at::Tensor& total) {

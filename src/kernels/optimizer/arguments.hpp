@@ -16,6 +16,7 @@ AdamWConstants constants_of(const AdamWParams& params);
 void check_momentum(const MomentumState& state, const MomentumParams& params);
 MomentumConstants constants_of(const MomentumParams& params);
 void check_trust_sums(const Parameter& parameter, const at::Tensor& gradient, const at::Tensor& sums);
+void check_average(const Parameter& parameter, const at::Tensor& average);
 void check_sum_of_squares(const at::Tensor& flat, const at::Tensor& total);
 void check_accumulate(const at::Tensor& destination, const at::Tensor& source);
 

@@ -94,6 +94,16 @@ void momentum_step(const MomentumState& state, const MomentumParams& params) {
   });
 }
 
+void update_average(const Parameter& parameter, const at::Tensor& average, double decay) {
+  optimizer::check_average(parameter, average);
+  const optimizer::ParameterPointers pointers = optimizer::pointers_of(parameter);
+  auto* const values = average.mutable_data_ptr<float>();
+  const auto share = static_cast<float>(1 - decay);
+  at::parallel_for(0, average.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    optimizer::average_range(pointers.from(begin), values + begin, share, end - begin);
+  });
+}
+
 void add_trust_sums(const Parameter& parameter, const at::Tensor& gradient, at::Tensor& sums) {
   optimizer::check_trust_sums(parameter, gradient, sums);
   with_elements(gradient, [&](const auto* values) {

@@ -1,5 +1,6 @@
 #include "kernels/optimizer/loops.hpp"
 
+#include "kernels/optimizer/average_element.hpp"
 #include "tessera/core/dtype.hpp"
 #include "tessera/core/vector_clones.hpp"
 
@@ -85,6 +86,15 @@ template <class Range, class Gradient, class Constants>
   }
 }
 
+template <class Parameter>
+[[gnu::always_inline]] inline void update_average(const Parameter& parameter, float* average, float share,
+                                                  std::int64_t size) {
+  float* __restrict values = average;
+  for (std::int64_t i = 0; i < size; ++i) {
+    values[i] = updated_average(values[i], parameter.get(i), share);
+  }
+}
+
 // Each of the products is summed as sum() below does.
 template <class Parameter, class Gradient>
 [[gnu::always_inline]] inline TrustSums products(const Parameter& parameter, const Gradient* gradient,
@@ -167,6 +177,15 @@ TESSERA_VECTOR_CLONES void momentum_range(const MomentumRange& range, const floa
 TESSERA_VECTOR_CLONES void momentum_range(const MomentumRange& range, const std::uint16_t* gradient,
                                           const MomentumConstants& constants) {
   update_range(range, gradient, constants);
+}
+
+TESSERA_VECTOR_CLONES void average_range(const ParameterPointers& parameter, float* average, float share,
+                                         std::int64_t size) {
+  if (parameter.is_split()) {
+    update_average(SplitParameter(parameter), average, share, size);
+  } else {
+    update_average(WholeParameter(parameter), average, share, size);
+  }
 }
 
 TESSERA_VECTOR_CLONES TrustSums trust_sums(const ParameterPointers& parameter, const float* gradient,

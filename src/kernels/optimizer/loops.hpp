@@ -31,6 +31,8 @@ struct MomentumRange {
 void momentum_range(const MomentumRange& range, const float* gradient, const MomentumConstants& constants);
 void momentum_range(const MomentumRange& range, const std::uint16_t* gradient, const MomentumConstants& constants);
 
+void average_range(const ParameterPointers& parameter, float* average, float share, std::int64_t size);
+
 /// [sum of p^2, sum of p g, sum of g^2] in fp64, in an order that depends on `size` alone.
 using TrustSums = std::array<double, 3>;
 TrustSums trust_sums(const ParameterPointers& parameter, const float* gradient, std::int64_t size);

@@ -38,6 +38,11 @@ void momentum_step(const MomentumState& state, const MomentumParams& params) {
   split_parameter(parameter, state.parameter);
 }
 
+void update_average(const Parameter& parameter, const at::Tensor& average, double decay) {
+  optimizer::check_average(parameter, average);
+  average.add_((join_parameter(parameter) - average).mul_(static_cast<float>(1 - decay)));
+}
+
 namespace {
 
 // Sums of sums of 4096: ATen sums the rows of a matrix side by side, each by one thread, and so the order of summation
