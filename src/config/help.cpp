@@ -5,10 +5,8 @@
 namespace tessera::config {
 namespace {
 
-std::string_view usage_of(Verb verb) {
-  switch (verb) {
-    case Verb::kFinetune:
-      return R"(usage: mpirun -np N tessera finetune --dataset NAME --data_path PATH --model_config NAME [flags]
+constexpr std::string_view kFinetuneUsage =
+    R"(usage: mpirun -np N tessera finetune --dataset NAME --data_path PATH --model_config NAME [flags]
        srun --mpi=pmix tessera finetune ...      on a Slurm cluster
        tessera finetune ...                      one rank
 
@@ -22,8 +20,9 @@ Examples:
   The same run again after an interruption, on another number of ranks:
     mpirun -np 8 tessera finetune ... --output_dir results/qwen3-8b --resume auto
 )";
-    case Verb::kLinprobe:
-      return R"(usage: mpirun -np N tessera linprobe --finetune_checkpoint PATH --data_path PATH [flags]
+
+constexpr std::string_view kLinprobeUsage =
+    R"(usage: mpirun -np N tessera linprobe --finetune_checkpoint PATH --data_path PATH [flags]
 
 Trains a linear head on what a frozen backbone makes of the images, by MAE's recipe: LARS, and a BatchNorm before the head.
 What is not given (model, data set, image and patch size) is taken from the checkpoint; the classes may be others than its.
@@ -38,8 +37,9 @@ Examples:
   Without augmentation the backbone is run once over every image:
     tessera linprobe --finetune_checkpoint model.safetensors --data_path data --no_augment --cache_features
 )";
-    case Verb::kEval:
-      return R"(usage: mpirun -np N tessera eval --checkpoint PATH --data_path PATH [flags]
+
+constexpr std::string_view kEvalUsage =
+    R"(usage: mpirun -np N tessera eval --checkpoint PATH --data_path PATH [flags]
 
 What is not given (model, data set, image and patch size) is taken from the checkpoint. A table for people goes to
 stderr, one JSON object to stdout.
@@ -51,8 +51,9 @@ Examples:
     mpirun -np 2 tessera eval --checkpoint model.safetensors --model_config tiny --dataset fashion-mnist \
       --data_path /usr/share/fashion-mnist --input_size 32 --patch_size 4
 )";
-    case Verb::kPlan:
-      return R"(usage: tessera plan --model_config NAME --world_size N [--gpu_memory 80GiB] [flags of finetune]
+
+constexpr std::string_view kPlanUsage =
+    R"(usage: tessera plan --model_config NAME --world_size N [--gpu_memory 80GiB] [flags of finetune]
 
 Takes the flags of finetune, and needs no GPU, no data and no MPI launcher.
 
@@ -61,8 +62,9 @@ Examples:
     tessera plan --model_config qwen3-8b --world_size 8 --config configs/zero2.json --gpu_memory 80GiB --tflops 400
     tessera plan --model_config qwen3-32b --world_size 64 --config configs/zero2.json --gradient_checkpointing --json
 )";
-    case Verb::kConfig:
-      return R"(usage: tessera config [--world_size N] [flags of finetune]
+
+constexpr std::string_view kConfigUsage =
+    R"(usage: tessera config [--world_size N] [flags of finetune]
 
 Prints on stdout a file for --config that says what these flags say.
 
@@ -70,8 +72,9 @@ Examples:
     tessera config --zero_stage 2 --batch_size 16 --accum_iter 4 --clip_grad 1.0 --world_size 8
     tessera config --config configs/zero2.json --lr 1e-4 > my.json
 )";
-    case Verb::kCompare:
-      return R"(usage: tessera compare RUN RUN [--output FILE.svg] [flags]
+
+constexpr std::string_view kCompareUsage =
+    R"(usage: tessera compare RUN RUN [--output FILE.svg] [flags]
 
 Each RUN is the --output_dir of a run. Tells the settings in which they differ, how far their curves are apart and from where,
 their speed and their memory.
@@ -80,8 +83,9 @@ Examples:
     tessera compare results/ddp results/zero2
     tessera compare results/ddp results/zero2 --tolerance 1e-3 --output curves.svg --json > difference.json
 )";
-    case Verb::kReport:
-      return R"(usage: tessera report RUN_DIR [RUN_DIR...] [--output FILE.html]
+
+constexpr std::string_view kReportUsage =
+    R"(usage: tessera report RUN_DIR [RUN_DIR...] [--output FILE.html]
 
 Each RUN_DIR is the --output_dir of a run. One HTML file that needs nothing else, not even a network: the curves of the runs
 over each other, their settings where they differ, speed, memory against the plan, time of each part of a step, checkpoints,
@@ -95,6 +99,23 @@ Examples:
     tessera eval --checkpoint results/tiny/checkpoint-best --data_path /usr/share/fashion-mnist \
       --predictions results/tiny/predictions.jsonl > results/tiny/evaluation.json
 )";
+
+std::string_view usage_of(Verb verb) {
+  switch (verb) {
+    case Verb::kFinetune:
+      return kFinetuneUsage;
+    case Verb::kLinprobe:
+      return kLinprobeUsage;
+    case Verb::kEval:
+      return kEvalUsage;
+    case Verb::kPlan:
+      return kPlanUsage;
+    case Verb::kConfig:
+      return kConfigUsage;
+    case Verb::kCompare:
+      return kCompareUsage;
+    case Verb::kReport:
+      return kReportUsage;
   }
   return {};
 }
