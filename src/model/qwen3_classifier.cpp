@@ -138,7 +138,7 @@ void Qwen3Classifier::backward(const at::Tensor& dlogits_BC, Activations& activa
   at::Tensor dhidden_ND = classify_backward(dlogits_BC, activations, weights, gradients);
   if (pools_mean()) {
     const std::int64_t num_tokens = geometry_.num_tokens();
-    dhidden_ND = (dhidden_ND / num_tokens).repeat_interleave(num_tokens, 0);
+    dhidden_ND = dhidden_ND.div(num_tokens).repeat_interleave(num_tokens, 0);
   }
   for (std::int64_t index = shape_.num_hidden_layers - 1; index >= options_.frozen_blocks; --index) {
     const Block block = make_block(index, activations.branch_scales_L2B);

@@ -16,7 +16,9 @@ class Classifier {
  public:
   Classifier() = default;
   Classifier(const Classifier&) = default;
+  Classifier(Classifier&&) = default;
   Classifier& operator=(const Classifier&) = delete;
+  Classifier& operator=(Classifier&&) = delete;
   virtual ~Classifier() = default;
 
   /// What is trained.
