@@ -37,7 +37,8 @@ say "build"
 jobs/setup.sh --tests
 
 say "tests"
-ctest --test-dir build --output-on-failure --no-tests=error "$@"
+# Tests say how many processors they take (ranks); those of one run beside each other.
+ctest --test-dir build --output-on-failure --no-tests=error --parallel "$(nproc)" "$@"
 log=build/Testing/Temporary/LastTest.log
 # GoogleTest prints the reason in the line before.
 skipped=$(awk '/^\[  SKIPPED \] .* \(/ { print "  " $4 ": " reason } { reason = $0 }' "$log" | sort -u)

@@ -1,9 +1,12 @@
+#include "checkpoint/child_process.hpp"
 #include "checkpoint/hdf5_data.hpp"
 #include "checkpoint/import_source.hpp"
 #include "tessera/core/error.hpp"
 
 #include <array>
 #include <utility>
+
+#include <nlohmann/json.hpp>
 
 namespace tessera::checkpoint {
 namespace {
@@ -38,16 +41,12 @@ std::optional<core::DType> type_of(const h5::DataSet& data_set) {
   return std::nullopt;
 }
 
-}  // namespace
-
-// What `tessera-ckpt consolidate` writes: a data set per parameter at the root, contiguous, so that it is read from the
-// mapped file.
-void read_hdf5_weights(ImportSource::Contents& contents, const std::string& path) {
-  contents.facts.kind = "the weights in " + path;
+// Name, type, offset in bytes and shape of every data set, as JSON: what HDF5 is needed for.
+std::string list_data_sets(const std::string& path) {
   const h5::QuietErrors quiet;
   const h5::File file(H5Fopen(path.c_str(), H5F_ACC_RDONLY, h5::reading_access().get()));
   core::require<UserError>(static_cast<bool>(file), "checkpoint", "HDF5 cannot open {}: {}", path, h5::last_error());
-  const std::span<const std::byte> bytes = contents.mapped_files.emplace_back(path).bytes();
+  auto list = nlohmann::json::array();
   for (const std::string& name : names_at_root(file.get(), path)) {
     const h5::DataSet data_set(H5Dopen2(file.get(), name.c_str(), H5P_DEFAULT));
     core::require<UserError>(static_cast<bool>(data_set), "checkpoint",
@@ -57,18 +56,36 @@ void read_hdf5_weights(ImportSource::Contents& contents, const std::string& path
     const auto offset = h5::offset_of(data_set);
     core::require<UserError>(dtype && shape && offset, "checkpoint",
                              "{}: /{} is not a contiguous data set of fp32 or bf16 numbers", path, name);
-    const auto begin = static_cast<std::size_t>(*offset);
-    const std::size_t most = begin <= bytes.size() ? (bytes.size() - begin) / core::size_of(*dtype) : 0;
+    list.push_back({name, *dtype, *offset, *shape});
+  }
+  return list.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+}  // namespace
+
+// What `tessera-ckpt consolidate` writes: a data set per parameter at the root, contiguous, so that it is read from the
+// mapped file. Nothing vouches for the structure of a file from outside, and HDF5 1.10 can be made to crash by it: that
+// happens to a child.
+void read_hdf5_weights(ImportSource::Contents& contents, const std::string& path) {
+  contents.facts.kind = "the weights in " + path;
+  const auto list = nlohmann::json::parse(run_in_child("HDF5, reading " + path, [&] { return list_data_sets(path); }));
+  const std::span<const std::byte> bytes = contents.mapped_files.emplace_back(path).bytes();
+  for (const auto& entry : list) {
+    const auto name = entry.at(0).get<std::string>();
+    const auto dtype = entry.at(1).get<core::DType>();
+    const auto begin = entry.at(2).get<std::size_t>();
+    const auto shape = entry.at(3).get<std::vector<std::int64_t>>();
+    const std::size_t most = begin <= bytes.size() ? (bytes.size() - begin) / core::size_of(dtype) : 0;
     std::size_t count = 1;
     bool inside = most > 0;
-    for (const std::int64_t extent : *shape) {
+    for (const std::int64_t extent : shape) {
       inside = inside && extent > 0 && count <= most / static_cast<std::size_t>(extent);
       count *= inside ? static_cast<std::size_t>(extent) : 0;
     }
     core::require<UserError>(inside, "checkpoint",
                              "{}: /{} is empty, or ends behind the end of the file, which was cut", path, name);
     const auto num_elements = static_cast<std::int64_t>(count);
-    contents.add(name, *shape, num_elements).weight.push_back({0, num_elements, *dtype, bytes.data() + begin});
+    contents.add(name, shape, num_elements).weight.push_back({0, num_elements, dtype, bytes.data() + begin});
   }
 }
 

@@ -1,6 +1,5 @@
-// Any bytes as a consolidated .h5, and as a state.h5 whose manifest is right: refused with a UserError, or read without
-// touching a byte outside the file.
-#include "checkpoint/state_file.hpp"
+// Any bytes as a consolidated .h5: refused with a UserError, or read without touching a byte outside the file. (A
+// state.h5 is not given to HDF5 before its checksums agree.)
 #include "fuzz/scratch_file.hpp"
 #include "tessera/checkpoint/import.hpp"
 #include "tessera/core/error.hpp"
@@ -14,12 +13,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     fuzz::read_everything(source);
   } catch (const core::UserError&) {
     // refused, as it should be
-  }
-  const state::TensorInfo tensor{"classifier.bias", state::Component::kWeight, core::DType::kBFloat16, {10}};
-  try {
-    checkpoint::check_state_file(path, {{tensor, 4096, {{0, 10, 0}}}});
-  } catch (const core::UserError&) {
-    return 0;
   }
   return 0;
 }

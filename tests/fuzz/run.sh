@@ -11,12 +11,17 @@ fi
 seconds=${1:-60}
 cmake -S . -B build-fuzz -G Ninja -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DTESSERA_TOOLS_ONLY=ON \
   -DTESSERA_FUZZ=ON -DTESSERA_SANITIZE="fuzzer-no-link;address;undefined" >/dev/null
+# libhdf5 1.10 loses a few bytes of its own where a file is refused half way; the readers' own leaks still count.
+mkdir -p build-fuzz && echo "leak:libhdf5" >build-fuzz/leaks.txt
+# And it asks for as many bytes as a damaged file says: a system that refuses is answered with an error, which counts.
+export ASAN_OPTIONS=allocator_may_return_null=1
+export LSAN_OPTIONS=suppressions=$PWD/build-fuzz/leaks.txt:print_suppressions=0
 names=("${@:2}")
 ((${#names[@]})) || names=(safetensors manifest pickle torch_file hdf5 deepspeed)
 ninja -C build-fuzz -j2 "${names[@]/#/fuzz_}"
 for name in "${names[@]}"; do
   mkdir -p "build-fuzz/corpus/$name"
   echo "fuzzing $name for $seconds seconds"
-  (cd build-fuzz && "bin/fuzz_$name" -max_total_time="$seconds" -timeout=10 -print_final_stats=1 \
+  (cd build-fuzz && "bin/fuzz_$name" -max_total_time="$seconds" -timeout=10 -malloc_limit_mb=1000000000 -print_final_stats=1 \
     "corpus/$name" "../tests/data/fuzz/$name")
 done

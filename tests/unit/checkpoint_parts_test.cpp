@@ -1,3 +1,4 @@
+#include "checkpoint/child_process.hpp"
 #include "checkpoint/flat_range.hpp"
 #include "checkpoint/manifest.hpp"
 #include "support/sample_state.hpp"
@@ -7,13 +8,18 @@
 #include "tessera/core/philox.hpp"
 #include "tessera/io/crc32c.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <string>
 #include <vector>
+
+#include <unistd.h>
 
 namespace tessera::checkpoint {
 namespace {
@@ -216,6 +222,26 @@ TEST(Manifest, SurvivesTheFuzzersCorpus) {
   }
   EXPECT_GE(read, 1);
   EXPECT_GE(refused, 2);
+}
+
+TEST(RunInChild, GivesTextAndErrors) {
+  const std::string long_text(200000, 'x');
+  EXPECT_EQ(run_in_child("work", [&] { return long_text; }), long_text);
+  EXPECT_THROW(run_in_child("work", []() -> std::string { throw core::UserError("bad input"); }), core::UserError);
+  EXPECT_THROW(run_in_child("work", []() -> std::string { throw std::runtime_error("other"); }), core::Error);
+}
+
+TEST(RunInChild, OutlivesCrashAndEndlessWork) {
+  const auto message = [](const std::function<std::string()>& work) {
+    return message_of<core::UserError>([&] { (void)run_in_child("reading it", work, 1); });
+  };
+  EXPECT_THAT(message([]() -> std::string { std::abort(); }), testing::HasSubstr("reading it, crashed (signal 6)"));
+  EXPECT_THAT(message([]() -> std::string {
+                for (;;) {
+                  ::pause();
+                }
+              }),
+              testing::HasSubstr("took more than 1 s"));
 }
 
 }  // namespace
