@@ -31,5 +31,5 @@ recipe
 
 launch "$ranks" finetune "${flags[@]}" --config configs/ddp.json --output_dir "$output/ddp"
 launch "$ranks" finetune "${flags[@]}" --config configs/zero2.json --output_dir "$output/zero2"
-"$bin/tessera" compare "$output/ddp" "$output/zero2" --output "$output/curves.svg"
-"$bin/tessera" report "$output/ddp" "$output/zero2" --output "$output/report.html"
+alone tessera compare "$output/ddp" "$output/zero2" --output "$output/curves.svg"
+alone tessera report "$output/ddp" "$output/zero2" --output "$output/report.html"

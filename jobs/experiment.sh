@@ -1,13 +1,11 @@
 # shellcheck shell=bash
-# What the experiments share. They source it: options, and how ranks are started under mpirun and under Slurm alike.
+# What the experiments share, by sourcing it: options, and the recipe.
 
-ranks='' output='' bin=build/bin flags=()
+# shellcheck source=jobs/launch.sh
+. jobs/launch.sh
+
+ranks='' output=''
 declare -A own=() # options of one experiment, with their defaults
-
-refuse() {
-  echo "jobs/${script:?}: $*" >&2
-  exit 2
-}
 
 # The end of every --help.
 shared_help() {
@@ -57,48 +55,8 @@ check_experiment() {
   for name in "${!own[@]}"; do
     [[ -z ${own[$name]} ]] || require_count "--$name" "${own[$name]}"
   done
-  [[ -x $bin/tessera ]] || refuse "$bin/tessera is not there: build with jobs/setup.sh, or say where it is with --bin"
+  require_programs
   [[ ! -e $output ]] || refuse "--output $output is there already: remove it, or name another directory"
-}
-
-require_count() {
-  [[ $2 =~ ^[1-9][0-9]*$ ]] || refuse "$1 must be a whole number above 0, not '$2'"
-}
-
-in_slurm() { [[ -n ${SLURM_JOB_ID:-} ]] && command -v srun >/dev/null; }
-
-# launch RANKS VERB FLAGS...: tessera on so many ranks, of a Slurm job's tasks the first.
-launch() {
-  local np=$1
-  shift
-  printf '\n== ranks: %s; tessera %s\n' "$np" "$*" >&2
-  if in_slurm; then
-    srun --mpi=pmix --ntasks="$np" "$bin/tessera" "$@"
-  elif ((np == 1)); then
-    "$bin/tessera" "$@" # a launcher would bind it to one core
-  else
-    # As root, in a container say, Open MPI wants to be told twice that this is meant.
-    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 mpirun --oversubscribe -np "$np" "$bin/tessera" "$@"
-  fi
-}
-
-# flag_value --NAME: the value that the user gave, else nothing.
-flag_value() {
-  local i
-  for i in "${!flags[@]}"; do
-    case ${flags[i]} in
-      "$1="*) echo "${flags[i]#*=}" && return ;;
-      "$1") echo "${flags[i + 1]:-}" && return ;;
-    esac
-  done
-}
-
-has_flag() { # has_flag --NAME: whether the user gave it
-  local flag
-  for flag in "${flags[@]}"; do
-    [[ $flag != "$1" && $flag != "$1="* ]] || return 0
-  done
-  return 1
 }
 
 # leave_out FLAG...: what the experiment itself chooses.
@@ -106,14 +64,6 @@ leave_out() {
   local flag
   for flag in "$@"; do
     ! has_flag "$flag" || refuse "$flag is what this experiment chooses: leave it out"
-  done
-}
-
-# default_flags --NAME VALUE...: adds what the user did not give.
-default_flags() {
-  while (($#)); do
-    has_flag "$1" || flags+=("$1" "$2")
-    shift 2
   done
 }
 

@@ -30,7 +30,7 @@ recipe
 default_flags --config configs/zero2.json
 
 launch "$ranks" finetune "${flags[@]}" --output_dir "$output/finetune"
-"$bin/tessera-ckpt" consolidate "$output/finetune/checkpoint-final" --output "$output/model.safetensors"
+alone tessera-ckpt consolidate "$output/finetune/checkpoint-final" --output "$output/model.safetensors"
 
 # The probe runs where the fine-tuning ran, on the same data. MAE warms up for 10 of 90 epochs.
 probe_flags=(--epochs "${own[probe_epochs]}" --warmup_epochs $((own[probe_epochs] / 9)) --batch_size "${own[probe_batch_size]}")

@@ -32,7 +32,7 @@ check_shell() {
     return 0
   fi
   echo "shellcheck"
-  our_files '*.sh' .ci/run | xargs -r shellcheck -x
+  our_files '*.sh' '*.sbatch' .ci/run | xargs -r shellcheck -x
 }
 
 # Reads one source, and leaves a stamp where there is nothing to report. For xargs: $1 is the key, $2 the source.

@@ -31,5 +31,5 @@ default_flags --config configs/zero2.json
 
 launch "$ranks" finetune "${flags[@]}" --load_pretrained --output_dir "$output/pretrained"
 launch "$ranks" finetune "${flags[@]}" --random_init --output_dir "$output/random"
-"$bin/tessera" compare "$output/pretrained" "$output/random" --output "$output/curves.svg"
-"$bin/tessera" report "$output/pretrained" "$output/random" --output "$output/report.html"
+alone tessera compare "$output/pretrained" "$output/random" --output "$output/curves.svg"
+alone tessera report "$output/pretrained" "$output/random" --output "$output/report.html"

@@ -32,21 +32,13 @@ leave_out --resume --max_steps
 recipe
 default_flags --config configs/zero2.json
 
-# As many images a step on the other ranks.
 images=$(($(flag_value --batch_size) * ranks))
 ((images % own[then_np] == 0)) || refuse "--then_np ${own[then_np]} does not divide the $images images of a micro-step"
-resumed_flags=(--batch_size $((images / own[then_np])))
-for ((i = 0; i < ${#flags[@]}; ++i)); do
-  case ${flags[i]} in
-    --batch_size) ((++i)) ;;
-    --batch_size=*) ;;
-    *) resumed_flags+=("${flags[i]}") ;;
-  esac
-done
-
 launch "$ranks" finetune "${flags[@]}" --output_dir "$output/whole"
 half_way=$(($(wc -l <"$output/whole/steps.jsonl") / 2))
 ((half_way > 0)) || refuse "a run of one step has no half: give more data or epochs"
 launch "$ranks" finetune "${flags[@]}" --max_steps "$half_way" --output_dir "$output/resumed"
-launch "${own[then_np]}" finetune "${resumed_flags[@]}" --resume auto --output_dir "$output/resumed"
-"$bin/tessera" compare "$output/whole" "$output/resumed" --output "$output/curves.svg"
+# As many images a step on the other ranks.
+drop_flag --batch_size
+launch "${own[then_np]}" finetune "${flags[@]}" --batch_size $((images / own[then_np])) --resume auto --output_dir "$output/resumed"
+alone tessera compare "$output/whole" "$output/resumed" --output "$output/curves.svg"

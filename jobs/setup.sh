@@ -5,10 +5,13 @@ cd "$(dirname "$0")/.."
 
 usage() {
   cat <<'TEXT'
-usage: jobs/setup.sh [--build_dir DIR] [--cuda auto|on|off] [--tests] [--compile_cuda] [--no_install]
+usage: jobs/setup.sh [--build_dir DIR] [--cuda auto|on|off] [--cuda_architectures LIST] [--tests] [--compile_cuda]
+                     [--no_install]
 
   --build_dir DIR  where to build (default: build)
   --cuda           auto (the default): on where both a GPU and nvcc are found
+  --cuda_architectures LIST  of the GPUs that it will run on, such as 80 or "80;90a", where they are not this machine's: on a
+                   login node without a GPU, together with --cuda on (default: this machine's GPU, else 90a)
   --tests          build the tests and benchmarks too, and install what they and the lint need
   --compile_cuda   compile the modules that have CUDA code, and link nothing: nvcc is enough, no GPU is needed
   --no_install     install nothing: complain about what is missing
@@ -19,11 +22,12 @@ torch/ already. --tests also installs the Python programs that the tests let rea
 TEXT
 }
 
-build_dir=build cuda=auto tests=OFF install=yes targets=()
+build_dir=build cuda=auto architectures='' tests=OFF install=yes targets=()
 while (($#)); do
   case $1 in
     --build_dir) build_dir=$2 && shift ;;
     --cuda) cuda=$2 && shift ;;
+    --cuda_architectures) architectures=$2 && shift ;;
     --tests) tests=ON ;;
     --compile_cuda) targets=(tessera_topology tessera_comm tessera_kernels) ;;
     --no_install) install=no ;;
@@ -49,6 +53,8 @@ packages=(g++ make ninja-build cmake git ca-certificates python3 python3-pip pyt
   dataset-fashion-mnist)
 if [[ $tests == ON ]]; then
   packages+=(libgtest-dev libgmock-dev clang-format-14 shellcheck)
+  # For a Slurm cluster within a test (tests/slurm/cluster.sh). Without a slurm.conf in /etc no other is started.
+  packages+=(slurmctld slurmd slurm-client slurm-wlm-basic-plugins munge libpmix2 iproute2)
   # Opens the page of `tessera report`. Ubuntu has it as a snap alone: there that test is skipped.
   grep -q '^ID=debian$' /etc/os-release && packages+=(chromium)
 fi
@@ -104,9 +110,10 @@ install_cmake() {
   fi
 }
 
-# Code for the GPU that is here, or for Hopper where there is none.
+# Code for the GPUs that were named, for the one that is here, or for Hopper where there is none.
 cuda_architecture() {
   local capability
+  [[ -z $architectures ]] || { echo "$architectures" && return; }
   capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1 | tr -d .) || true
   [[ -n $capability && $capability != 90 ]] && echo "$capability" || echo 90a
 }
