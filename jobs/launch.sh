@@ -55,6 +55,8 @@ set_command() {
   else
     # srun does not take --cpus-per-task from the job (Slurm 22.05 and later).
     export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}
+    # A rank that dies before it has joined the others is not missed by them: seconds until srun ends a step that lost one.
+    export SLURM_WAIT=${SLURM_WAIT:-60}
     command=(srun --mpi=pmix --ntasks="$np")
   fi
   # As root, in a container say, Open MPI wants to be told twice that this is meant.

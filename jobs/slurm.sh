@@ -69,6 +69,7 @@ go_on_later() {
     echo "jobs/$script: Slurm has ended this job (scancel, or the time limit before the run had saved): not requeued" >&2
     return
   fi
+  mkdir -p "$output"
   echo "$(date +%FT%T) job $SLURM_JOB_ID start ${SLURM_RESTART_COUNT:-0} status $status newest $(cat "$output/latest" 2>/dev/null || echo none)" \
     >>"$output/restarts.txt"
   if (($(wc -l <"$output/restarts.txt") >= most && $(tail -n "$most" "$output/restarts.txt" | sed 's/.*newest//' | sort -u | wc -l) == 1)); then

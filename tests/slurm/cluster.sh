@@ -5,7 +5,9 @@ set -euo pipefail
 usage() {
   cat <<'TEXT'
 usage: tests/slurm/cluster.sh check              says why there can be no cluster here, with exit status 1
-       tests/slurm/cluster.sh up DIR [OWNER]     starts one that lives in DIR, until down or the process OWNER ends
+       tests/slurm/cluster.sh up DIR [OWNER [SETTING]...]
+                                                 starts one that lives in DIR, until down or the process OWNER ends;
+                                                 SETTINGs, such as KillWait=5, go to slurm.conf
        tests/slurm/cluster.sh exec DIR COMMAND   runs a command on its head node, in the current directory
        tests/slurm/cluster.sh on DIR NODE COMMAND  ... on node1 or node2
        tests/slurm/cluster.sh down DIR           ends it and every process in it
@@ -31,7 +33,9 @@ check() {
 }
 
 write_configuration() {
-  local i
+  local i settings=("$@")
+  # A slow slurmd on a loaded machine is no dead one.
+  [[ " $* " == *" SlurmdTimeout="* ]] || settings+=(SlurmdTimeout=60)
   mkdir -p "$dir"/{etc,state,log,run,dev}
   dd if=/dev/urandom of="$dir/etc/munge.key" bs=1024 count=1 status=none
   chmod 600 "$dir/etc/munge.key"
@@ -46,7 +50,7 @@ write_configuration() {
   for i in 0 1 2 3; do mknod "$dir/dev/gpu$i" c 1 3; done
   printf 'AutoDetect=off\nName=gpu File=%s/dev/gpu[0-3]\n' "$dir" >"$dir/etc/gres.conf"
   # %n keeps apart what nodes have on one machine: a shared pid file, say, makes the second slurmd end the first.
-  # cred_expire is how long a requeued job waits. A slow slurmd on a loaded machine is no dead one: SlurmdTimeout.
+  # cred_expire is how long a requeued job waits.
   cat >"$dir/etc/slurm.conf" <<TEXT
 ClusterName=tessera
 SlurmctldHost=head
@@ -72,8 +76,7 @@ SelectTypeParameters=CR_Core
 SchedulerParameters=sched_interval=1,bf_interval=1,sched_min_interval=0
 SlurmdParameters=config_overrides
 ReturnToService=2
-SlurmdTimeout=${TESSERA_SLURMD_TIMEOUT:-60}
-KillWait=5
+$(printf '%s\n' "${settings[@]}")
 MinJobAge=86400
 GresTypes=gpu
 FirstJobId=$((RANDOM + 1000))
@@ -157,9 +160,10 @@ run_on_node() {
 
 up() {
   local owner=${1:-1} tries
+  (($# == 0)) || shift
   check >&2
   [[ ! -e $dir/run ]] || { echo "cluster.sh: $dir has a cluster already" >&2; return 1; }
-  write_configuration
+  write_configuration "$@"
   setsid "$self" keep "$dir" "$owner" </dev/null >"$dir/log/daemons" 2>&1 &
   echo $! >"$dir/run/keep"
   for ((tries = 0; tries < 300; ++tries)); do

@@ -56,9 +56,9 @@ TEST_F(SlurmTest, SweepInAContainer) {
   fs::create_directory(file("bin"));
   write_file(file("bin/apptainer"), "#!/bin/sh\necho \"$1 $2 $3\" >>" + file("started") + "\nshift 3\nexec \"$@\"\n");
   fs::permissions(file("bin/apptainer"), fs::perms::owner_all);
-  const std::string id = cluster().id_of(
-      cluster().submit("sweep --lines " + file("lines") + " -- " + flags("") + " --output_dir " + file("sweep"),
-                       "PATH=" + file("bin") + ":$PATH TESSERA_CONTAINER=" + file("image")));
+  const std::string id = cluster().id_of(cluster().submit(
+      "sweep --lines " + file("lines") + " -- " + flags("--epochs 1") + " --output_dir " + file("sweep"),
+      "PATH=" + file("bin") + ":$PATH TESSERA_CONTAINER=" + file("image")));
   expect_completed(id + "_1");
   expect_completed(id + "_2");
   EXPECT_EQ(Json::parse(read_file(file("sweep/1/args.json")))["blr"], 0.01);

@@ -43,8 +43,10 @@ CommandResult SlurmCluster::run(const std::string& command) const {
 
 CommandResult SlurmCluster::submit(const std::string& arguments, const std::string& environment) const {
   const std::size_t options = std::min(arguments.find(' '), arguments.size());
-  return run("env -u SLURM_JOB_ID TESSERA_BIN=" + std::filesystem::path(TESSERA_BIN).parent_path().string() + " " +
-             environment + " " TESSERA_JOBS "/submit.sh " + arguments.substr(0, options) +
+  // More ranks than cores: mpirun would see that, srun does not.
+  return run("env -u SLURM_JOB_ID OMPI_MCA_mpi_yield_when_idle=1 TESSERA_BIN=" +
+             std::filesystem::path(TESSERA_BIN).parent_path().string() + " " + environment +
+             " " TESSERA_JOBS "/submit.sh " + arguments.substr(0, options) +
              " --ntasks-per-node 2 --sbatch --cpus-per-task=1 --sbatch --gpus-per-node=2 --sbatch --mem=500 --sbatch "
              "--time=10 --sbatch --output=" +
              scratch_.file("%j.out") + arguments.substr(options));

@@ -29,11 +29,11 @@ class SlurmTest : public testing::Test {
   static const SlurmCluster& cluster() { return *shared(); }
   [[nodiscard]] std::string file(const std::string& name) const { return scratch_.file(name); }
 
-  /// Flags of a fine-tuning that takes a second. `rate`: the flag of its learning rate.
-  [[nodiscard]] std::string flags(const std::string& rate = "--blr 0.02") const {
+  /// Flags of a fine-tuning that takes a second. `own`: those in which it differs from others.
+  [[nodiscard]] std::string flags(const std::string& own = "--blr 0.02 --epochs 1") const {
     return "--device cpu --dataset fashion-mnist --data_path " + file("data") + " --model_config " +
-           file("data/model.json") + " --input_size 28 --patch_size 7 --num_workers 1 --batch_size 10 --epochs 1 " +
-           "--warmup_epochs 0.5 " + rate;
+           file("data/model.json") + " --input_size 28 --patch_size 7 --num_workers 1 --batch_size 10 " +
+           "--warmup_epochs 0.5 " + own;
   }
 
   /// By the state and the exit code that Slurm keeps, and by its accounting.
