@@ -20,6 +20,7 @@ using tessera::config::Verb;
 using tessera::core::Log;
 
 constexpr int kBadInput = 2;
+constexpr int kStoppedEarly = 75;  // EX_TEMPFAIL: run again to go on
 
 // Verbs that compute need every rank; the others answer from flags alone, with or without a launcher.
 bool needs_session(int argc, char** argv) {
@@ -27,7 +28,12 @@ bool needs_session(int argc, char** argv) {
   return verb == "finetune" || verb == "linprobe" || verb == "eval";
 }
 
-void run(const Command& command, const tessera::topology::Group& world) {
+int status_of(tessera::train::Ending ending) {
+  using tessera::train::Ending;
+  return ending == Ending::kDone ? EXIT_SUCCESS : ending == Ending::kStopped ? kStoppedEarly : EXIT_FAILURE;
+}
+
+int run(const Command& command, const tessera::topology::Group& world) {
   const bool speaks = world.rank() == 0;
   const Log log(!speaks ? Log::Level::kSilent : command.run.runtime.quiet ? Log::Level::kWarnings : Log::Level::kAll);
   for (const std::string& note : command.notes) {
@@ -35,25 +41,29 @@ void run(const Command& command, const tessera::topology::Group& world) {
   }
   switch (command.verb) {
     case Verb::kFinetune:
-      return tessera::train::finetune(command.run, world, log);
+      return status_of(tessera::train::finetune(command.run, world, log));
     case Verb::kLinprobe:
-      return tessera::train::linprobe(command, world, log);
+      return status_of(tessera::train::linprobe(command, world, log));
     case Verb::kEval:
-      return tessera::train::evaluate(command, world, log);
+      tessera::train::evaluate(command, world, log);
+      break;
     case Verb::kPlan:
-      return tessera::train::print_plan(command);
+      tessera::train::print_plan(command);
+      break;
     case Verb::kConfig:
       std::puts(tessera::config::effective_deepspeed_json(command.run, command.plan.world_size).c_str());
-      return;
+      break;
     case Verb::kCompare:
-      return tessera::report::run_compare({command.runs.directories.at(0), command.runs.directories.at(1),
-                                           command.runs.tolerance, command.json, command.runs.output});
+      tessera::report::run_compare({command.runs.directories.at(0), command.runs.directories.at(1),
+                                    command.runs.tolerance, command.json, command.runs.output});
+      break;
     case Verb::kReport:
-      return tessera::train::write_report(command.runs, log);
+      tessera::train::write_report(command.runs, log);
   }
+  return EXIT_SUCCESS;
 }
 
-void parse_and_run(int argc, char** argv, const tessera::topology::Group& world) {
+int parse_and_run(int argc, char** argv, const tessera::topology::Group& world) {
   Command command;
   world.agree([&] {
     command = tessera::config::parse_command_line(argc, argv);
@@ -62,10 +72,12 @@ void parse_and_run(int argc, char** argv, const tessera::topology::Group& world)
     }
   });
   if (command.text.empty()) {
-    run(command, world);
-  } else if (world.rank() == 0) {
+    return run(command, world);
+  }
+  if (world.rank() == 0) {
     std::fputs(command.text.c_str(), stdout);
   }
+  return EXIT_SUCCESS;
 }
 
 void say(const tessera::topology::Group& world, std::string_view who, const std::exception& error) {
@@ -84,8 +96,7 @@ int main(int argc, char** argv) {
     if (needs_session(argc, argv)) {
       world = session.emplace().world();
     }
-    parse_and_run(argc, argv, world);
-    return EXIT_SUCCESS;
+    return parse_and_run(argc, argv, world);
   } catch (const tessera::core::AgreedUserError& error) {  // every rank is here: one speaks
     say(world, "", error);
     return kBadInput;

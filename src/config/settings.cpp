@@ -215,6 +215,9 @@ Settings runtime_settings(RuntimeConfig& runtime) {
       {"steps_per_print", "N", kForTraining, &runtime.steps_per_print,
        "optimizer steps per line of progress; on a terminal the live line averages over as many", Range::kPositive,
        "steps_per_print"},
+      {"max_minutes", "N", kForTraining, &runtime.max_minutes,
+       "save and stop, with exit status 75, before N minutes are over; 0: no limit but the Slurm job's own",
+       Range::kNonNegative},
       {"quiet", "", kForAll, &runtime.quiet, "no progress on stderr, only warnings and errors"},
   };
 }

@@ -161,6 +161,9 @@ void check_output(const Checked& checked) {
       checked.problems.add("--{} has no effect without --output_dir, where checkpoints go", name);
     }
   }
+  if (checked.command.run.runtime.max_minutes > 0 && output.output_dir.empty()) {
+    checked.problems.add("--max_minutes needs --output_dir, where the checkpoint goes that the run can go on from");
+  }
 }
 
 void check_eval(const Checked& checked) {

@@ -41,7 +41,7 @@ void evaluate(const config::Command& command, const topology::Group& world, cons
   const auto trained = load_trained_model({command.eval.checkpoint, command.eval.backbone, dataset->num_classes()},
                                           config, platform, log);
   const EvaluatedSet set =
-      evaluate_dataset({trained->model(), trained->weights(), *dataset, loader_spec(config, platform), platform, log});
+      *evaluate_dataset({trained->model(), trained->weights(), *dataset, loader_spec(config, platform), platform, log});
   print_evaluation(set.summary, platform, log);
   world.agree([&] {
     if (platform.is_first()) {

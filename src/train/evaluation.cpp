@@ -23,6 +23,8 @@ using report::ImageOutcome;
 
 constexpr double kStatusSeconds = 0.1;
 
+std::int64_t ceil_divide(std::int64_t count, std::int64_t by) { return (count + by - 1) / by; }
+
 // figures_BF: prediction, its probability, the label's rank and the loss, in fp64, which holds all of them exactly.
 at::Tensor figures_of(const at::Tensor& logits_BC, const at::Tensor& labels_B, const kernels::Ops& ops) {
   const auto [log_probability_B, prediction_B] = at::log_softmax(logits_BC, 1).max(1);
@@ -67,17 +69,23 @@ std::vector<ImageOutcome> gather(const std::vector<ImageOutcome>& mine, const to
 
 }  // namespace
 
-EvaluatedSet evaluate_dataset(const EvaluationParts& parts) {
+std::optional<EvaluatedSet> evaluate_dataset(const EvaluationParts& parts) {
   const Stopwatch watch;
   Stopwatch since_status;
   const Platform& platform = parts.platform;
   data::Loader loader = data::make_evaluation_loader(parts.dataset, *platform.ops, parts.spec);
   std::vector<std::int64_t> indices;
   std::vector<at::Tensor> figures;
-  while (const std::optional<data::Batch> batch = loader.next()) {
-    const at::Tensor logits_BC = parts.model.forward(batch->images_B3SS, parts.weights, nullptr);
-    figures.push_back(figures_of(logits_BC, batch->labels_B, *platform.ops));
-    indices.insert(indices.end(), batch->indices.begin(), batch->indices.end());
+  const std::int64_t num_rounds = ceil_divide(parts.dataset.size(), parts.spec.batch_size * platform.world());
+  for (std::int64_t round = 0; round < num_rounds; ++round) {
+    if (const std::optional<data::Batch> batch = loader.next()) {  // some ranks may have one less
+      const at::Tensor logits_BC = parts.model.forward(batch->images_B3SS, parts.weights, nullptr);
+      figures.push_back(figures_of(logits_BC, batch->labels_B, *platform.ops));
+      indices.insert(indices.end(), batch->indices.begin(), batch->indices.end());
+    }
+    if (parts.stops_here && parts.stops_here()) {
+      return std::nullopt;
+    }
     if (parts.log.is_live() && since_status.seconds() > kStatusSeconds) {
       const auto done = static_cast<std::int64_t>(indices.size()) * platform.world();
       parts.log.status(

@@ -7,6 +7,8 @@
 #include "tessera/report/evaluation.hpp"
 #include "train/platform.hpp"
 
+#include <functional>
+#include <optional>
 #include <vector>
 
 namespace tessera::train {
@@ -24,10 +26,12 @@ struct EvaluationParts {
   const data::LoaderSpec& spec;
   const Platform& platform;
   const core::Log& log;
+  /// Asked after every batch, the same number of times on every rank: whether to leave it. Empty: never.
+  std::function<bool()> stops_here{};
 };
 
-/// Runs the whole data set through the model, each image once over the ranks, and gives every rank the whole outcome.
-/// Collective over the run.
-EvaluatedSet evaluate_dataset(const EvaluationParts& parts);
+/// Runs the whole data set through the model, each image once over the ranks, and gives every rank the whole outcome;
+/// none where it was left. Collective over the run.
+std::optional<EvaluatedSet> evaluate_dataset(const EvaluationParts& parts);
 
 }  // namespace tessera::train

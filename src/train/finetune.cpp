@@ -36,7 +36,8 @@ void give_values(const TrainerParts& parts, const std::optional<std::string>& ch
 
 }  // namespace
 
-void finetune(const config::RunConfig& config, const topology::Group& world, const core::Log& log) {
+Ending finetune(const config::RunConfig& config, const topology::Group& world, const core::Log& log) {
+  const auto stopper = stopper_of(config, world, log);
   const PreparedRun prepared = prepare_run(config, world, log);
   const Platform& platform = prepared.platform;
   const model::Geometry geometry = geometry_of(config, prepared.num_classes());
@@ -65,7 +66,8 @@ void finetune(const config::RunConfig& config, const topology::Group& world, con
                            loader,
                            loader,
                            {num_parameters, num_trained, geometry.num_tokens(),
-                            model::training_flops_per_image(config.model.shape, geometry, config.model.freeze_blocks)}};
+                            model::training_flops_per_image(config.model.shape, geometry, config.model.freeze_blocks)},
+                           stopper.get()};
   log.info("{} parameters{}, {} tokens an image, effective batch {}, peak learning rate {:.3g}",
            core::format_count(num_parameters),
            num_trained < num_parameters ? fmt::format(", {} of them trained", core::format_count(num_trained)) : "",
@@ -73,10 +75,11 @@ void finetune(const config::RunConfig& config, const topology::Group& world, con
   give_values(parts, prepared.checkpoint, run.optimizer_step);
   if (config.eval_only) {
     evaluate_once(parts);
-    return;
+    return Ending::kDone;
   }
-  Trainer(parts, run).run();
+  const Ending ending = Trainer(parts, run).run();
   report_memory(plan, platform, log);
+  return ending;
 }
 
 }  // namespace tessera::train

@@ -65,7 +65,8 @@ void cache_features(const FrozenBackbone& backbone, TrainerParts& parts) {
 
 }  // namespace
 
-void linprobe(const config::Command& command, const topology::Group& world, const core::Log& log) {
+Ending linprobe(const config::Command& command, const topology::Group& world, const core::Log& log) {
+  const auto stopper = stopper_of(command.run, world, log);
   const Stopwatch watch;
   config::Command complete = command;
   if (!command.run.probe.finetune_checkpoint.empty()) {
@@ -104,24 +105,26 @@ void linprobe(const config::Command& command, const topology::Group& world, cons
                      loader,
                      loader,
                      {backbone.num_parameters() + num_trained, num_trained, geometry.num_tokens(),
-                      model::forward_flops_per_image(config.model.shape, geometry)}};
+                      model::forward_flops_per_image(config.model.shape, geometry)},
+                     stopper.get()};
   log.info("{} of {} parameters are trained, {} tokens an image, effective batch {}, peak learning rate {:.3g}",
            core::format_count(num_trained), core::format_count(parts.workload.num_parameters), geometry.num_tokens(),
            run.effective_batch, run.peak_lr);
   give_values(parts, backbone, prepared.checkpoint, run);
   if (config.eval_only) {
     evaluate_once(parts);
-    return;
+    return Ending::kDone;
   }
   if (config.probe.cache_features) {
     cache_features(backbone, parts);
   }
   Trainer trainer(parts, run);
-  trainer.run();
-  if (trainer.last_test() && platform.is_first()) {
+  const Ending ending = trainer.run();
+  if (ending == Ending::kDone && trainer.last_test() && platform.is_first()) {
     write_final_results(config.output.output_dir, trainer.state(), *trainer.last_test(), watch.seconds());
   }
   report_memory(plan, platform, log);
+  return ending;
 }
 
 }  // namespace tessera::train

@@ -58,8 +58,13 @@ class Saver {
   /// Where this rank fails and ends the run: the save under way has a few seconds to end.
   void abandon() noexcept;
 
+  /// What a save takes: as the last one did, or where there was none yet, of the state's size at a moderate rate.
+  [[nodiscard]] double expected_seconds() const { return expected_seconds_; }
+
   /// Steps done in the newest state that is known to be saved; -1: none is.
   [[nodiscard]] std::int64_t saved_step() const { return saved_step_; }
+  /// Where this run saved last; empty: nowhere yet.
+  [[nodiscard]] const std::string& saved_path() const { return saved_path_; }
 
  private:
   struct Job;
@@ -74,6 +79,8 @@ class Saver {
   std::unique_ptr<checkpoint::AsyncSaver> async_;  // null: saves while the training waits
   std::shared_ptr<Job> under_way_;
   std::int64_t saved_step_ = -1;
+  std::string saved_path_;
+  double expected_seconds_ = 0;
 };
 
 }  // namespace tessera::train

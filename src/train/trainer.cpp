@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <utility>
 
 namespace tessera::train {
@@ -14,15 +15,21 @@ namespace {
 constexpr const char* kBest = "best";
 constexpr const char* kBetweenSteps = "between";  // evaluations, saves, the log: no part of a step
 
+// Whether a run that is resumed has nothing to save as it stands. One that was stopped before the evaluation of an
+// epoch will have.
+bool is_saved_state(const state::RunState& run) {
+  return run.global_step > 0 && run.step_in_epoch < run.steps_per_epoch;
+}
+
 bool evaluates_averages(const config::OptimizerConfig& optimizer) {
   return optimizer.ema_decay > 0 && optimizer.eval_ema;
 }
 
-EvaluatedSet evaluate_test_set(const TrainerParts& parts) {
-  EvaluatedSet set;
+std::optional<EvaluatedSet> evaluate_test_set(const TrainerParts& parts, const std::function<bool()>& stops_here) {
+  std::optional<EvaluatedSet> set;
   const auto evaluate = [&] {
-    set = evaluate_dataset(
-        {parts.model, parts.engine.weights(), parts.test_set, parts.test_loader, parts.platform, parts.log});
+    set = evaluate_dataset({parts.model, parts.engine.weights(), parts.test_set, parts.test_loader, parts.platform,
+                            parts.log, stops_here});
   };
   if (evaluates_averages(parts.config.optimizer)) {
     parts.engine.with_averages(evaluate);
@@ -51,7 +58,7 @@ data::LoaderSpec loader_spec(const config::RunConfig& config, const Platform& pl
 }
 
 void evaluate_once(const TrainerParts& parts) {
-  print_evaluation(evaluate_test_set(parts).summary, parts.platform, parts.log);
+  print_evaluation(evaluate_test_set(parts, {})->summary, parts.platform, parts.log);
 }
 
 Trainer::Trainer(const TrainerParts& parts, const state::RunState& run)
@@ -59,13 +66,14 @@ Trainer::Trainer(const TrainerParts& parts, const state::RunState& run)
       run_(run),
       schedule_{run.peak_lr, run.min_lr, run.warmup_steps, run.total_steps},
       drop_path_{parts.config.model.drop_path, parts.config.model.shape.num_hidden_layers, parts.config.runtime.seed},
+      first_step_(run.global_step),
       last_step_(run.total_steps),
       peak_(peak_rate(parts.platform.device, parts.platform.compute, parts.platform.mesh.device.gpu.name)),
       run_log_(parts.platform.is_first() ? RunLog(parts.config.output, run.global_step, run.epoch) : RunLog()),
       progress_(parts.log, parts.config.runtime.steps_per_print),
       part_clock_(parts.platform.device),
       saver_({parts.config.output, parts.platform, parts.log, parts.engine, run_log_,
-              run.global_step > 0 ? run.global_step : -1}) {
+              is_saved_state(run) ? run.global_step : -1}) {
   if (parts.config.optimizer.max_steps > 0) {
     last_step_ = std::min(last_step_, parts.config.optimizer.max_steps);
   }
@@ -74,9 +82,11 @@ Trainer::Trainer(const TrainerParts& parts, const state::RunState& run)
 
 bool Trainer::is_over() const { return run_.global_step >= last_step_; }
 
-void Trainer::run() {
+bool Trainer::stops_here() { return parts_.stopper->stops_here(saver_.expected_seconds()); }
+
+Ending Trainer::run() {
   try {
-    train();
+    return train();
   } catch (const core::AgreedError&) {
     throw;  // every rank is here, and a save under way ends as the trainer goes
   } catch (const core::AgreedUserError&) {
@@ -87,18 +97,39 @@ void Trainer::run() {
   }
 }
 
-void Trainer::train() {
+Ending Trainer::train() {
   data::Loader loader = data::make_training_loader(parts_.train_set, *parts_.platform.ops, parts_.train_loader,
                                                    {run_.epoch, run_.step_in_epoch});
-  while (!is_over()) {
+  while (!is_over() || at_end_of_epoch()) {
     train_epoch(loader);
-    if (run_.step_in_epoch == run_.steps_per_epoch) {
+    if (at_end_of_epoch() && !parts_.stopper->stops()) {
       finish_epoch();
+    }
+    if (parts_.stopper->stops() && (!is_over() || at_end_of_epoch())) {
+      return stop();
     }
   }
   save_at_the_end();
   run_log_.finish(run_.epoch);
   parts_.log.info("done: {} steps", run_.global_step);
+  return Ending::kDone;
+}
+
+Ending Trainer::stop() {
+  saver_.settle();
+  const std::string at = fmt::format("{}: stopped after {} of {} steps (epoch {})", parts_.stopper->reason(),
+                                     run_.global_step, last_step_, run_.epoch);
+  if (parts_.config.output.output_dir.empty()) {
+    parts_.log.warn("{}; nothing is saved without --output_dir, and the run cannot go on", at);
+    return Ending::kLost;
+  }
+  if (saver_.saved_step() != run_.global_step) {
+    saver_.save_last({fmt::format("step-{}", run_.global_step)}, run_);
+  }
+  run_log_.finish(run_.epoch);
+  parts_.log.info("{}, which {} holds: the same command with --resume auto goes on from there", at,
+                  saver_.saved_path());
+  return Ending::kStopped;
 }
 
 void Trainer::save_at_the_end() {
@@ -111,13 +142,16 @@ void Trainer::save_at_the_end() {
 }
 
 void Trainer::train_epoch(data::Loader& loader) {
-  while (run_.step_in_epoch < run_.steps_per_epoch && !is_over()) {
+  while (!at_end_of_epoch() && !is_over()) {
     const Stopwatch watch;
     const double lr = schedule_.lr(run_.global_step);
     const engine::StepStats stats = one_step(loader, lr);
     record(stats, lr, watch.seconds());
     saver_.after_step();
     save_if_due();
+    if (stops_here()) {
+      return;
+    }
   }
 }
 
@@ -191,7 +225,7 @@ void Trainer::save_if_due() {
     due = due || minutes[0] >= output.save_every_minutes;
   }
   // The end of an epoch is saved after its evaluation, under the epoch's name where that is due.
-  if (due && run_.step_in_epoch < run_.steps_per_epoch && !is_over()) {
+  if (due && !at_end_of_epoch() && !is_over()) {
     save({fmt::format("step-{}", run_.global_step)});
   }
 }
@@ -205,13 +239,28 @@ void Trainer::finish_epoch() {
   if (evaluates_averages(parts_.config.optimizer)) {
     saver_.before_update();  // the weights change, for a while
   }
-  const EvaluatedSet evaluated = evaluate_test_set(parts_);
-  const report::Evaluation& test = evaluated.summary;
+  const std::optional<EvaluatedSet> evaluated = evaluate_test_set(
+      parts_, run_.global_step > first_step_ ? [this] { return stops_here(); } : std::function<bool()>());
+  if (!evaluated) {
+    return;
+  }
+  const report::Evaluation& test = evaluated->summary;
   progress_.evaluated(test.seconds);
-  write_evaluation(parts_.config, parts_.platform, evaluated, parts_.test_set);
+  write_evaluation(parts_.config, parts_.platform, *evaluated, parts_.test_set);
   last_test_ = test;
   const bool improved = test.acc1 > run_.best_accuracy;
   run_.best_accuracy = std::max(run_.best_accuracy, test.acc1);
+  record_epoch(test);
+  ++run_.epoch;
+  run_.step_in_epoch = 0;
+  run_.epoch_loss_sum = 0;
+  run_.epoch_accuracy_sum = 0;
+  run_.epoch_lr_sum = 0;
+  run_.epoch_seconds = 0;
+  save_after_epoch(improved);
+}
+
+void Trainer::record_epoch(const report::Evaluation& test) {
   const auto steps = static_cast<double>(run_.steps_per_epoch);
   const std::int64_t images = run_.steps_per_epoch * run_.effective_batch;
   const report::EpochRecord record{run_.epoch_lr_sum / steps,
@@ -236,13 +285,6 @@ void Trainer::finish_epoch() {
       run_.epoch, record.train_loss, record.train_acc1, test.loss, test.acc1, test.acc5, test.num_images,
       evaluates_averages(parts_.config.optimizer) ? ", by the averages" : "",
       core::format_duration(record.seconds + record.eval_seconds));
-  ++run_.epoch;
-  run_.step_in_epoch = 0;
-  run_.epoch_loss_sum = 0;
-  run_.epoch_accuracy_sum = 0;
-  run_.epoch_lr_sum = 0;
-  run_.epoch_seconds = 0;
-  save_after_epoch(improved);
 }
 
 void Trainer::save_after_epoch(bool improved) {

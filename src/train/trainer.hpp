@@ -9,6 +9,7 @@
 #include "tessera/model/classifier.hpp"
 #include "tessera/model/drop_path.hpp"
 #include "tessera/state/run_state.hpp"
+#include "tessera/train/commands.hpp"
 #include "tessera/train/schedule.hpp"
 #include "train/evaluation.hpp"
 #include "train/meters.hpp"
@@ -17,6 +18,7 @@
 #include "train/progress.hpp"
 #include "train/run_log.hpp"
 #include "train/saver.hpp"
+#include "train/stopper.hpp"
 
 #include <array>
 #include <optional>
@@ -45,14 +47,16 @@ struct TrainerParts {
   data::LoaderSpec train_loader;
   data::LoaderSpec test_loader;
   Workload workload;
+  Stopper* stopper = nullptr;  ///< of a Trainer; an evaluation alone has none
 };
 
-/// The loop over epochs and steps, from wherever `run` stands to the end. Collective over the run.
+/// The loop over epochs and steps, from wherever `run` stands to the end, or to where the run is stopped. Collective
+/// over the run.
 class Trainer {
  public:
   Trainer(const TrainerParts& parts, const state::RunState& run);
 
-  void run();
+  Ending run();
 
   /// Where the run stands.
   [[nodiscard]] const state::RunState& state() const { return run_; }
@@ -60,8 +64,8 @@ class Trainer {
   [[nodiscard]] const std::optional<report::Evaluation>& last_test() const { return last_test_; }
 
  private:
-  void train();
-  // Steps from where the epoch stands to its end, or to --max_steps.
+  Ending train();
+  // Steps from where the epoch stands to its end, to --max_steps, or to where the run is stopped.
   void train_epoch(data::Loader& loader);
   engine::StepStats one_step(data::Loader& loader, double lr);
   void record(const engine::StepStats& stats, double lr, double seconds);
@@ -69,10 +73,17 @@ class Trainer {
   std::array<double, report::kStepParts.size()> part_seconds();
   void save_if_due();
   void save_at_the_end();
+  // Saves what is not saved yet, and says why the run stops and how it goes on.
+  Ending stop();
+  // Evaluates, unless the run is stopped meanwhile: then the epoch stays unfinished. Where nothing is to be saved, the
+  // evaluation is gone through with: a run whose jobs were too short for it would never get past it.
   void finish_epoch();
+  void record_epoch(const report::Evaluation& test);
   void save_after_epoch(bool improved);
   void save(std::vector<std::string> names);
   [[nodiscard]] bool is_over() const;
+  [[nodiscard]] bool at_end_of_epoch() const { return run_.step_in_epoch == run_.steps_per_epoch; }
+  [[nodiscard]] bool stops_here();
   [[nodiscard]] double tokens_per_second(std::int64_t images, double seconds) const;
   [[nodiscard]] double mfu(std::int64_t images, double seconds) const;
 
@@ -80,7 +91,8 @@ class Trainer {
   state::RunState run_;
   Schedule schedule_;
   model::DropPath drop_path_;
-  std::int64_t last_step_;  // at which the run stops
+  const std::int64_t first_step_;  // of this process
+  std::int64_t last_step_;         // at which the run is over
   PeakRate peak_;
   RunLog run_log_;
   Progress progress_;

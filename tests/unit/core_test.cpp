@@ -3,14 +3,19 @@
 #include "tessera/core/handle.hpp"
 #include "tessera/core/philox.hpp"
 #include "tessera/core/split_float.hpp"
+#include "tessera/core/stop_signals.hpp"
 #include "tessera/core/suggest.hpp"
 #include "tessera/core/units.hpp"
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <bit>
 #include <cmath>
+#include <csignal>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
 #include <string>
 #include <utility>
@@ -121,6 +126,27 @@ TEST(Suggestions, CountEdits) {
   EXPECT_EQ(list_of({"a", "b", "c"}), "a, b or c");
   EXPECT_EQ(list_of({"a", "b"}, "and"), "a and b");
   EXPECT_EQ(list_of({"a"}), "a");
+}
+
+TEST(StopSignals, AreRememberedUntilTheSecondTerm) {
+  {
+    const StopSignals signals(/*speaks=*/false);
+    EXPECT_EQ(signals.received(), 0);
+    ASSERT_EQ(std::raise(SIGUSR1), 0);
+    ASSERT_EQ(std::raise(SIGUSR1), 0);
+    EXPECT_EQ(signals.received(), SIGUSR1);
+    ASSERT_EQ(std::raise(SIGTERM), 0);
+    ASSERT_EQ(std::raise(SIGTERM), 0) << "the same one, passed on by two ways";
+    EXPECT_EQ(signals.received(), SIGTERM);
+  }
+  const auto two_terms = [] {
+    const StopSignals signals(/*speaks=*/true);
+    std::raise(SIGTERM);
+    ::usleep(1'100'000);
+    std::raise(SIGTERM);
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(two_terms(), testing::ExitedWithCode(1), "a second SIGTERM: ended at once");
 }
 
 }  // namespace

@@ -120,6 +120,7 @@ struct RuntimeConfig {
   bool deterministic = false;  ///< nothing is chosen by measured times: the same bits in every run
   bool quiet = false;
   std::int64_t steps_per_print = 20;
+  double max_minutes = 0;  ///< after which the run saves and stops; 0: no such limit
 };
 
 struct OutputConfig {

@@ -6,13 +6,21 @@
 
 namespace tessera::train {
 
+/// How a run that did not fail ended.
+enum class Ending {
+  kDone,
+  kStopped,  ///< early, by a signal or a limit of time, with a checkpoint to go on from
+  kLost,     ///< early, with nothing saved: there was no --output_dir
+};
+
 /// `tessera finetune`: trains, evaluates after every epoch, saves and resumes; with --eval evaluates once.
-/// Throws AgreedUserError before training for everything that the user can mend. Collective over `world`.
-void finetune(const config::RunConfig& config, const topology::Group& world, const core::Log& log);
+/// Stops in order on SIGUSR1, on SIGTERM, at --max_minutes and before the Slurm job's end. Throws AgreedUserError
+/// before training for everything that the user can mend. Collective over `world`.
+Ending finetune(const config::RunConfig& config, const topology::Group& world, const core::Log& log);
 
 /// `tessera linprobe`: trains a linear head on the features of frozen weights, and writes final_results.json; saves and
-/// resumes as finetune() does, and throws as it does. Collective over `world`.
-void linprobe(const config::Command& command, const topology::Group& world, const core::Log& log);
+/// resumes, stops and throws as finetune() does. Collective over `world`.
+Ending linprobe(const config::Command& command, const topology::Group& world, const core::Log& log);
 
 /// `tessera eval`: the accuracy of a checkpoint, a consolidated file or a Hugging Face-like directory, as one JSON
 /// object on stdout. Throws as finetune() does. Collective over `world`.
