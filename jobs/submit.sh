@@ -66,7 +66,7 @@ check_sweep() {
   [[ $name == sweep ]] || { [[ -z ${lines:-} ]] || refuse "--lines is for sweep"; return 0; }
   [[ -r ${lines:-} ]] || refuse "sweep needs --lines FILE, with a line of flags for each run${lines:+: $lines is not there}"
   num_runs=$(grep -vc '^ *\(#\|$\)' "$lines") || refuse "--lines $lines has no line of flags"
-  options+=("--array=1-$num_runs%4")
+  [[ " ${options[*]}" == *" --array="* ]] || options+=("--array=1-$num_runs%4") # four at a time
 }
 
 # Later jobs read what earlier ones have yet to leave.
