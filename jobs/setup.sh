@@ -48,7 +48,7 @@ elif [[ $cuda == auto ]]; then
   if has nvcc && has nvidia-smi && nvidia-smi -L >/dev/null 2>&1; then cuda=on; else cuda=off; fi
 fi
 
-packages=(g++ make ninja-build cmake git ca-certificates python3 python3-pip python3-venv openmpi-bin libopenmpi-dev libhdf5-openmpi-dev libhdf5-dev hdf5-tools
+packages=(g++ make ninja-build cmake git ca-certificates python3 python3-pip python3-venv openmpi-bin libopenmpi-dev libhwloc-dev libhdf5-openmpi-dev libhdf5-dev hdf5-tools
   libboost-program-options-dev libfmt-dev nlohmann-json3-dev libisal-dev zlib1g-dev libjpeg-dev libpng-dev ccache
   dataset-fashion-mnist)
 if [[ $tests == ON ]]; then

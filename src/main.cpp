@@ -25,7 +25,7 @@ constexpr int kStoppedEarly = 75;  // EX_TEMPFAIL: run again to go on
 // Verbs that compute need every rank; the others answer from flags alone, with or without a launcher.
 bool needs_session(int argc, char** argv) {
   const std::string_view verb = argc > 1 ? argv[1] : "";
-  return verb == "finetune" || verb == "linprobe" || verb == "eval";
+  return verb == "finetune" || verb == "linprobe" || verb == "eval" || verb == "topology";
 }
 
 int status_of(tessera::train::Ending ending) {
@@ -57,6 +57,9 @@ int run(const Command& command, const tessera::topology::Group& world) {
       tessera::report::run_compare({command.runs.directories.at(0), command.runs.directories.at(1),
                                     command.runs.tolerance, command.json, command.runs.output});
       break;
+    case Verb::kTopology:
+      tessera::train::print_topology(command, world);
+      break;
     case Verb::kReport:
       tessera::train::write_report(command.runs, log);
   }
@@ -67,7 +70,7 @@ int parse_and_run(int argc, char** argv, const tessera::topology::Group& world) 
   Command command;
   world.agree([&] {
     command = tessera::config::parse_command_line(argc, argv);
-    if (command.text.empty() && needs_session(argc, argv)) {
+    if (command.text.empty() && needs_session(argc, argv) && command.verb != Verb::kTopology) {
       tessera::config::validate_world(command.run, world.size());
     }
   });
@@ -80,8 +83,8 @@ int parse_and_run(int argc, char** argv, const tessera::topology::Group& world) 
   return EXIT_SUCCESS;
 }
 
-void say(const tessera::topology::Group& world, std::string_view who, const std::exception& error) {
-  if (world.rank() == 0 || !who.empty()) {
+void say(int rank, std::string_view who, const std::exception& error) {
+  if (rank == 0 || !who.empty()) {
     std::fprintf(stderr, "%.*serror: %s\n", static_cast<int>(who.size()), who.data(), error.what());
   }
 }
@@ -98,19 +101,19 @@ int main(int argc, char** argv) {
     }
     return parse_and_run(argc, argv, world);
   } catch (const tessera::core::AgreedUserError& error) {  // every rank is here: one speaks
-    say(world, "", error);
+    say(world.rank(), "", error);
     return kBadInput;
   } catch (const tessera::core::AgreedError& error) {
-    say(world, "", error);
+    say(world.rank(), "", error);
     return EXIT_FAILURE;
   } catch (const std::exception& error) {  // the others may be waiting for this rank: end them too
     const bool bad_input = dynamic_cast<const tessera::core::UserError*>(&error) != nullptr;
     const int status = bad_input ? kBadInput : EXIT_FAILURE;
     if (world.size() == 1) {
-      say(world, "", error);
+      say(session ? world.rank() : tessera::topology::launched_rank(), "", error);
       return status;
     }
-    say(world, "[rank " + std::to_string(world.rank()) + " on " + tessera::topology::host_name() + "] ", error);
+    say(world.rank(), "[rank " + std::to_string(world.rank()) + " on " + tessera::topology::host_name() + "] ", error);
     session->abort(status);
   }
 }

@@ -2,6 +2,8 @@
 
 #include "tessera/checkpoint/save.hpp"
 
+#include <dlfcn.h>
+
 #include <bit>
 
 namespace tessera::checkpoint::h5 {
@@ -74,5 +76,11 @@ std::string hdf5_version() {
   h5::check(H5get_libversion(&major, &minor, &release), "ask for", "the version of HDF5");
   return fmt::format("{}.{}.{}", major, minor, release);
 }
+
+std::string compiled_hdf5_version() { return fmt::format("{}.{}.{}", H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE); }
+
+// The libraries have one name, and functions are looked up when they are first called: a serial one would be found out
+// at the first checkpoint.
+bool hdf5_is_parallel() { return dlsym(RTLD_DEFAULT, "H5Pset_fapl_mpio") != nullptr; }
 
 }  // namespace tessera::checkpoint

@@ -121,6 +121,8 @@ std::string nccl_version() {
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
+std::string compiled_nccl_version() { return fmt::format("{}.{}.{}", NCCL_MAJOR, NCCL_MINOR, NCCL_PATCH); }
+
 std::unique_ptr<Collectives> make_nccl(const topology::Group& group) {
   ncclUniqueId id{};
   group.agree([&] {

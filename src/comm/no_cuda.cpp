@@ -15,6 +15,7 @@ namespace {
 std::unique_ptr<Collectives> make_mpi_staged(const topology::Group& /*group*/) { refuse("MPI staged from CUDA"); }
 std::unique_ptr<Collectives> make_nccl(const topology::Group& /*group*/) { refuse("NCCL"); }
 
-std::string nccl_version() { return "none"; }
+std::string nccl_version() { return ""; }
+std::string compiled_nccl_version() { return ""; }
 
 }  // namespace tessera::comm

@@ -162,9 +162,9 @@ Command parse_command_line(int argc, const char* const* argv) {
   const Checked checked{command, origins, problems};
   check_ranges(settings, checked);
   check_required(settings, checked);
-  if (verb.operands.empty()) {
+  if ((verb.bit & kForAll) != 0) {
     check_run(checked);
-  } else {
+  } else if (!verb.operands.empty()) {
     check_runs(checked);
   }
   problems.raise(fmt::format("tessera {}", verb.name));

@@ -100,6 +100,22 @@ Examples:
       --predictions results/tiny/predictions.jsonl > results/tiny/evaluation.json
 )";
 
+constexpr std::string_view kTopologyUsage =
+    R"(usage: mpirun -np N tessera topology [--no_measure] [--json]
+       srun --mpi=pmix tessera topology          on a Slurm cluster: with the same options as the run that it is for
+
+Prints on stdout where each rank runs and what it runs with, and measures: latency and rate of MPI (and NCCL) between each
+rank and the next and between nodes that are half the cluster apart, and the collectives of a training step against what
+the slowest of these links would give a ring. Links slower than half of the median of their kind are named. Takes seconds,
+however many ranks there are.
+
+Examples:
+    mpirun -np 4 tessera topology
+    srun --mpi=pmix --nodes 2 --ntasks-per-node 4 --gpus-per-node 4 tessera topology --json > topology.json
+    mpirun -np 4 --bind-to numa tessera topology --no_measure
+    srun --mpi=pmix tessera topology --message_size 256MiB
+)";
+
 std::string_view usage_of(Verb verb) {
   switch (verb) {
     case Verb::kFinetune:
@@ -116,6 +132,8 @@ std::string_view usage_of(Verb verb) {
       return kCompareUsage;
     case Verb::kReport:
       return kReportUsage;
+    case Verb::kTopology:
+      return kTopologyUsage;
   }
   return {};
 }

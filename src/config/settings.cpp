@@ -204,8 +204,8 @@ Settings runtime_settings(RuntimeConfig& runtime) {
   return {
       {"dtype", "auto|bf16|fp32", kForAll, &runtime.dtype,
        "of parameters and activations; auto: bf16 on a GPU, fp32 on a CPU", Range::kAny, "bf16.enabled"},
-      {"device", "auto|cuda|cpu", kForAll, &runtime.device, "where to compute"},
-      {"collectives", "auto|nccl|mpi", kForAll, &runtime.collectives,
+      {"device", "auto|cuda|cpu", kForRanks, &runtime.device, "where to compute"},
+      {"collectives", "auto|nccl|mpi", kForRanks, &runtime.collectives,
        "what carries gradients; auto: NCCL where every rank has a GPU of its own, else MPI"},
       {"seed", "N", kForTraining, &runtime.seed, "of initialisation, order and augmentation"},
       {"deterministic", "", kForAll, &runtime.deterministic,
@@ -275,21 +275,36 @@ std::vector<Setting> describe(Command& command) {
           {"predictions", "FILE", kForEval, &command.eval.predictions,
            "index, label, prediction and confidence of every image: as CSV where the name ends in .csv, as JSON lines "
            "where it ends in .jsonl"}});
-  append(list, "Plan",
-         {{"world_size", "N", kForPlan | kForConfig, &command.plan.world_size, "number of ranks", Range::kPositive},
-          {"gpu_memory", "BYTES", kForPlan, &command.plan.gpu_memory,
-           "memory of one GPU, such as 80GiB: the plan says whether the run fits, and what else would"},
-          {"tflops", "N", kForPlan, &command.plan.tflops,
-           "TFLOP/s that a rank reaches, as measured (a run's MFU x the peak): the plan says how long an epoch takes",
-           Range::kPositive},
-          {"linprobe", "", kForPlan, &command.plan.linprobe, "plan a linear probe, with the defaults of that"}});
+  append(
+      list, "Plan",
+      {{"world_size", "N", kForPlan | kForConfig, &command.plan.world_size, "number of ranks", Range::kPositive},
+       {"gpu_memory", "BYTES", kForPlan, &command.plan.gpu_memory,
+        "memory of one GPU, such as 80GiB: the plan says whether the run fits, and what else would"},
+       {"tflops", "N", kForPlan, &command.plan.tflops,
+        "TFLOP/s that a rank reaches, as measured (a run's MFU x the peak): the plan says how long an epoch takes",
+        Range::kPositive},
+       {"gpus_per_node", "N", kForPlan, &command.plan.gpus_per_node,
+        "with --tflops, which also predicts steps at 8 to 1,024 GPUs: GPUs of a node", Range::kPositive},
+       {"gpu_link", "BYTES", kForPlan, &command.plan.gpu_link,
+        "with --tflops: what a GPU sends a second to others of its node, such as 450GB (NVLink 4)", Range::kPositive},
+       {"node_link", "BYTES", kForPlan, &command.plan.node_link,
+        "with --tflops: what the network takes a second from each GPU, such as 50GB (a 400 Gb/s port each)",
+        Range::kPositive},
+       {"linprobe", "", kForPlan, &command.plan.linprobe, "plan a linear probe, with the defaults of that"}});
   append(list, "Runs",
          {{"tolerance", "SHARE", kForCompare, &command.runs.tolerance,
            "curves part where they first differ by more than this share of the greater value", Range::kNonNegative},
           {"output", "FILE", kForCompare | kForReport, &command.runs.output,
            "compare: draw the curves of both runs into this .svg file; report: write the page into this .html file, "
            "and not into report.html in the first RUN_DIR"}});
-  append(list, "Form", {{"json", "", kForPlan | kForCompare, &command.json, "print JSON instead of a table"}});
+  append(list, "Measuring",
+         {{"no_measure", "", kForTopology, &command.topology.no_measure, "print who runs where, and measure nothing"},
+          {"message_size", "BYTES", kForTopology, &command.topology.message_size,
+           "of the messages between pairs and of the buffers that the collectives reduce and gather, such as 64MiB; a "
+           "run's buckets are about a block of the model each (its parameters x 2 bytes in bf16)",
+           Range::kPositive}});
+  append(list, "Form",
+         {{"json", "", kForPlan | kForCompare | kForTopology, &command.json, "print JSON instead of a table"}});
   for (const Setting& setting : describe(command.run)) {
     list.push_back(setting);
   }
@@ -326,7 +341,9 @@ const std::vector<VerbInfo>& verbs() {
       {Verb::kCompare, kForCompare, "compare", "two runs side by side: settings, curves, speed, memory", "RUN RUN", 2,
        2},
       {Verb::kReport, kForReport, "report", "one or more runs as an HTML file: curves, mistakes, memory, checkpoints",
-       "RUN_DIR [RUN_DIR...]", 1, kMostReportedRuns}};
+       "RUN_DIR [RUN_DIR...]", 1, kMostReportedRuns},
+      {Verb::kTopology, kForTopology, "topology",
+       "who runs where (nodes, cores, GPUs, network), what is wrong with it, and how fast the links are"}};
   return kVerbs;
 }
 

@@ -19,9 +19,11 @@ enum Verbs : unsigned {
   kForCompare = 16,
   kForLinprobe = 32,
   kForReport = 64,
+  kForTopology = 128,
   kForFinetuning = kForFinetune | kForPlan | kForConfig,  ///< and what tells of it
   kForTraining = kForFinetuning | kForLinprobe,
   kForAll = kForTraining | kForEval,
+  kForRanks = kForAll | kForTopology,  ///< what is said of ranks themselves
 };
 
 enum class Range {

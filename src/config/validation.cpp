@@ -337,6 +337,11 @@ void check_settings(Checked checked) {
     checked.problems.add(
         "--tflops: a plan does not look into the image folders, and so cannot say how long an epoch is");
   }
+  for (const std::string_view name : {"gpus_per_node", "gpu_link", "node_link"}) {
+    if (checked.given(name) && (!checked.given("tflops") || checked.command.plan.linprobe)) {
+      checked.problems.add("--{} has an effect only with --tflops, on the plan of a fine-tuning: leave it out", name);
+    }
+  }
   check_augment(checked);
   check_frozen(checked);
   check_pooling(checked);

@@ -5,15 +5,25 @@
 
 #include <cuda_runtime_api.h>
 
+#include <array>
+
 namespace tessera::topology {
 namespace {
 
+// As nvidia-smi and CUDA_VISIBLE_DEVICES write it: GPU-8-4-4-4-12 hexadecimal digits.
 std::string to_text(const cudaUUID_t& uuid) {
-  std::string text;
-  for (const char byte : uuid.bytes) {
-    text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  std::string text = "GPU-";
+  for (std::size_t i = 0; i < sizeof(uuid.bytes); ++i) {
+    text += i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "";
+    text += fmt::format("{:02x}", static_cast<unsigned char>(uuid.bytes[i]));
   }
   return text;
+}
+
+std::string pci_of(int index) {
+  std::array<char, 32> text{};
+  const cudaError_t status = cudaDeviceGetPCIBusId(text.data(), static_cast<int>(text.size()), index);
+  return status == cudaSuccess ? text.data() : "";
 }
 
 }  // namespace
@@ -30,7 +40,7 @@ std::vector<Gpu> visible_gpus() {
     if (const cudaError_t status = cudaGetDeviceProperties(&properties, index); status != cudaSuccess) {
       core::fail("topology", "GPU {} of {}: {}", index, count, cudaGetErrorString(status));
     }
-    gpus.push_back({index, properties.name, to_text(properties.uuid),
+    gpus.push_back({index, properties.name, to_text(properties.uuid), pci_of(index),
                     static_cast<std::int64_t>(properties.totalGlobalMem), properties.multiProcessorCount});
   }
   return gpus;

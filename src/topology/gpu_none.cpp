@@ -1,11 +1,13 @@
 // The build without CUDA: no GPU is ever seen.
 #include "tessera/core/error.hpp"
+#include "tessera/topology/cuda_versions.hpp"
 #include "tessera/topology/pinned_memory.hpp"
 #include "topology/gpu.hpp"
 
 namespace tessera::topology {
 
 std::vector<Gpu> visible_gpus() { return {}; }
+CudaVersions cuda_versions() { return {}; }
 
 void make_current(const Gpu& gpu) { core::fail("topology", "no CUDA in this build to use {} with", gpu.name); }
 

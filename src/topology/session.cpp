@@ -7,19 +7,23 @@
 
 #include <array>
 #include <cstdlib>
+#include <initializer_list>
 
 namespace tessera::topology {
 namespace {
 
-// The number of processes that the launcher says it started; 1 where none did.
-int launched_processes() {
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"}) {
+// The first of these variables that is set; `otherwise` where none is.
+int number_in(std::initializer_list<const char*> names, int otherwise) {
+  for (const char* name : names) {
     if (const char* value = std::getenv(name)) {
       return static_cast<int>(std::strtol(value, nullptr, 10));
     }
   }
-  return 1;
+  return otherwise;
 }
+
+// The number of processes that the launcher says it started; 1 where none did.
+int launched_processes() { return number_in({"OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"}, 1); }
 
 }  // namespace
 
@@ -27,17 +31,29 @@ Session::Session() {
   int provided = MPI_THREAD_SINGLE;
   check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
   check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");
-  core::require(provided == MPI_THREAD_MULTIPLE, "topology",
-                "MPI was built without MPI_THREAD_MULTIPLE (it offers level {}); use an Open MPI that has it",
-                provided);
+  core::require<core::UserError>(
+      provided == MPI_THREAD_MULTIPLE, "topology",
+      "{} offers threads of level {} and not MPI_THREAD_MULTIPLE, with which checkpoints are written beside the "
+      "training: "
+      "load an MPI that was built with it (Open MPI: --enable-mpi-thread-multiple, the default since 4.0)",
+      mpi_version(), provided);
   MPI_Comm comm = MPI_COMM_NULL;
   check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
   world_ = adopt_communicator(comm);
+  const int launched = launched_processes();
+  core::require<core::UserError>(world_.size() > 1 || launched <= 1, "topology",
+                                 "the launcher started {} processes, but each sees an MPI world of one: under Slurm, "
+                                 "use srun --mpi=pmix with an MPI "
+                                 "that knows PMIx (ompi_info lists it), or mpirun within the job",
+                                 launched);
   core::require<core::UserError>(
-      world_.size() > 1 || launched_processes() <= 1, "topology",
-      "the launcher started {} processes, but each sees an MPI world of one; under Slurm, use srun --mpi=pmix",
-      launched_processes());
+      world_.size() == launched || launched <= 1, "topology",
+      "the launcher started {} processes, and MPI's world has {}: some did not come up; submit "
+      "the job again, without the nodes that its log names",
+      launched, world_.size());
 }
+
+int launched_rank() { return number_in({"OMPI_COMM_WORLD_RANK", "SLURM_PROCID"}, 0); }
 
 Session::~Session() {
   world_ = Group::self();
@@ -55,6 +71,14 @@ std::string mpi_version() {
   check_mpi(MPI_Get_library_version(text.data(), &length), "MPI_Get_library_version");
   const std::string whole(text.data(), static_cast<std::size_t>(length));
   return whole.substr(0, whole.find(','));
+}
+
+std::string compiled_mpi_version() {
+#if defined(OMPI_MAJOR_VERSION)
+  return fmt::format("Open MPI v{}.{}.{}", OMPI_MAJOR_VERSION, OMPI_MINOR_VERSION, OMPI_RELEASE_VERSION);
+#else
+  return mpi_version();
+#endif
 }
 
 std::string host_name() {

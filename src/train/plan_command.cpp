@@ -1,9 +1,11 @@
 #include "tessera/core/error.hpp"
 #include "tessera/core/units.hpp"
+#include "tessera/engine/shard_layout.hpp"
 #include "tessera/model/flops.hpp"
 #include "tessera/model/linear_probe.hpp"
 #include "tessera/train/commands.hpp"
 #include "train/plan_answers.hpp"
+#include "train/plan_scaling.hpp"
 #include "train/planning.hpp"
 
 #include <nlohmann/json.hpp>
@@ -36,7 +38,32 @@ struct Planned {
   double image_flops = 0;  // of a training step
   std::int64_t checkpoint_bytes = 0;
   std::optional<PlanAnswers> answers;  // of a fine-tuning, where the GPU's memory is known
+  std::vector<ScalingRow> scaling;     // of a fine-tuning, where the GPU's rate is known
 };
+
+// What the ranks of a fine-tuning tell each other in a step, and how long one takes alone at the rate that is known.
+std::vector<ScalingRow> scaling_of(const config::Command& command, const engine::PlannedRun& run,
+                                   const model::ParamTable& trained) {
+  if (command.plan.tflops <= 0) {
+    return {};
+  }
+  const config::RunConfig& config = command.run;
+  const auto images = static_cast<double>(config.data.batch_size);
+  const auto accumulated = static_cast<double>(config.data.accum_iter);
+  const auto parameters = static_cast<double>(trained.num_elements());
+  const double flops = images * model::training_flops_per_image(run.shape, run.geometry, run.frozen_blocks);
+  engine::StepOnOneGpu step;
+  step.seconds = flops / (command.plan.tflops * 1e12);
+  step.micro_steps = config.data.accum_iter;
+  step.gradient_bytes = parameters * static_cast<double>(c10::elementSize(run.options.wire));
+  step.parameter_bytes = parameters * static_cast<double>(c10::elementSize(run.options.compute));
+  step.num_buckets =
+      static_cast<std::int64_t>(engine::make_shard_layout(trained, 1, run.options.bucket_elements).buckets.size());
+  step.zero_stage = config.zero.stage;
+  step.reduce_at_boundary = config.zero.reduce_at_boundary;
+  step.overlap = config.zero.overlap_comm;
+  return predict_scaling(command.plan, step, images * accumulated * static_cast<double>(run.geometry.num_tokens()));
+}
 
 Planned plan_finetuning(const config::Command& command, int world, c10::Device device, at::ScalarType compute) {
   const config::RunConfig& config = command.run;
@@ -56,10 +83,12 @@ Planned plan_finetuning(const config::Command& command, int world, c10::Device d
         answers_to({config, planned_classes(config.data), world, device, compute, command.plan.gpu_memory->bytes});
   }
   return {
-      engine::plan_memory(run), num_frozen + num_trained,
+      engine::plan_memory(run),
+      num_frozen + num_trained,
       model::training_flops_per_image(run.shape, run.geometry, run.frozen_blocks),
       num_frozen * static_cast<std::int64_t>(c10::elementSize(compute)) + checkpoint_bytes(num_trained, run.options),
-      answers};
+      answers,
+      scaling_of(command, run, tables.rest)};
 }
 
 // Seconds of training for one epoch, from the operations alone; nothing where rate or number of images are not known.
@@ -89,9 +118,12 @@ Planned plan_probe(const config::Command& command, int world, c10::Device device
   const std::int64_t num_trained =
       model::build_probe_table(config.model.shape.hidden_size, probe.geometry.num_classes).num_elements();
   const model::ParamTable backbone = model::backbone_part(model::build_param_table(probe.shape, probe.geometry));
-  return {engine::plan_probe_memory(probe), backbone.num_elements() + num_trained,
-          model::forward_flops_per_image(probe.shape, probe.geometry), checkpoint_bytes(num_trained, probe.head),
-          std::nullopt};
+  return {engine::plan_probe_memory(probe),
+          backbone.num_elements() + num_trained,
+          model::forward_flops_per_image(probe.shape, probe.geometry),
+          checkpoint_bytes(num_trained, probe.head),
+          std::nullopt,
+          {}};
 }
 
 // What is planned, and for what.
@@ -131,6 +163,15 @@ nlohmann::ordered_json to_json(const Planned& planned, const Subject& subject) {
   if (subject.epoch_seconds) {
     json["epoch_seconds"] = *subject.epoch_seconds;
   }
+  for (const ScalingRow& row : planned.scaling) {
+    json["scaling"].push_back({{"world_size", row.world},
+                               {"step_seconds", row.step.seconds},
+                               {"reduction_seconds", row.step.reduction},
+                               {"gather_seconds", row.step.gather},
+                               {"exposed_seconds", row.step.exposed},
+                               {"efficiency", row.step.efficiency},
+                               {"tokens_per_s", row.tokens_per_second}});
+  }
   return json;
 }
 
@@ -155,6 +196,9 @@ void print_table(const Planned& planned, const Subject& subject) {
   if (subject.epoch_seconds) {
     fmt::print("  an epoch of training takes {} at {:g} TFLOP/s a rank\n",
                core::format_duration(*subject.epoch_seconds), asked.tflops);
+  }
+  if (!planned.scaling.empty()) {
+    fmt::print("{}\n", to_text(planned.scaling));
   }
 }
 

@@ -2,14 +2,13 @@
 
 #include "tessera/comm/make_collectives.hpp"
 #include "tessera/core/error.hpp"
+#include "train/environment.hpp"
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
-#include <sched.h>
 
-#include <algorithm>
 #include <cstdlib>
-#include <thread>
+#include <string>
 
 namespace tessera::train {
 namespace {
@@ -38,14 +37,17 @@ comm::Backend to_backend(config::CollectivesChoice choice) {
   return comm::Backend::kMpi;
 }
 
-int all_cores() { return static_cast<int>(std::max(1U, std::thread::hardware_concurrency())); }
-
-// This rank's share of the cores: all that the launcher bound it to, or an even part where it was not bound.
-int cores_for_this_rank(int ranks_on_node) {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  const int mine = sched_getaffinity(0, sizeof(allowed), &allowed) == 0 ? CPU_COUNT(&allowed) : all_cores();
-  return std::max(1, mine < all_cores() ? mine : all_cores() / ranks_on_node);
+// Where every rank runs, and what is wrong with that.
+void tell_placement(const topology::Mesh& mesh, const core::Log& log) {
+  if (mesh.world.rank() != 0) {
+    return;
+  }
+  if (mesh.world.size() > 1) {
+    log.info("{}", topology::to_table(mesh.placement));
+  }
+  for (const std::string& warning : topology::placement_warnings(mesh.placement)) {
+    log.warn("{}", warning);
+  }
 }
 
 // The libraries of CUDA and NCCL read their part when they are first used.
@@ -66,38 +68,39 @@ at::ScalarType compute_type(config::DTypeChoice choice, bool on_gpu) {
   return choice == config::DTypeChoice::kBFloat16 ? at::kBFloat16 : at::kFloat;
 }
 
+topology::Mesh find_mesh(const config::RuntimeConfig& config, const topology::Group& world) {
+  return topology::discover_mesh(world, to_request(config.device));
+}
+
+std::unique_ptr<comm::Collectives> find_collectives(const config::RuntimeConfig& config, const topology::Mesh& mesh) {
+  return comm::make_collectives(mesh, to_backend(config.collectives));
+}
+
 Platform open_platform(const config::RuntimeConfig& config, const topology::Group& world, const core::Log& log) {
   Platform platform;
   if (config.deterministic) {
     make_deterministic();
   }
-  platform.mesh = topology::discover_mesh(world, to_request(config.device));
+  require_sound_environment(world, config.device != config::DeviceChoice::kCpu);
+  platform.mesh = find_mesh(config, world);
   const topology::DeviceBinding& binding = platform.mesh.device;
   if (binding.on_gpu) {
     platform.device = c10::Device(c10::kCUDA, static_cast<c10::DeviceIndex>(binding.gpu.index));
     at::globalContext().lazyInitDevice(c10::kCUDA);
   }
-  const int cores = cores_for_this_rank(platform.mesh.node.size());
   if (std::getenv("OMP_NUM_THREADS") == nullptr) {
-    at::set_num_threads(cores);
-  }
-  if (cores == 1 && all_cores() / platform.mesh.node.size() > 1) {
-    log.warn(
-        "the launcher bound each rank to one of {} cores, for loading images too; mpirun --bind-to none frees them",
-        all_cores());
+    at::set_num_threads(topology::share_of_cores(platform.mesh.placement, world.rank()));
   }
   platform.compute = compute_type(config.dtype, binding.on_gpu);
   platform.ops = &kernels::ops_for(platform.device.type());
-  platform.collectives = comm::make_collectives(platform.mesh, to_backend(config.collectives));
+  platform.collectives = find_collectives(config, platform.mesh);
   log.info("{} rank{} on {} node{}; {} in {}; collectives: {}", world.size(), world.size() == 1 ? "" : "s",
            platform.mesh.num_nodes, platform.mesh.num_nodes == 1 ? "" : "s",
            binding.on_gpu
                ? binding.gpu.name
                : fmt::format("CPU, {} thread{} a rank", at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s"),
            platform.compute == at::kFloat ? "fp32" : "bf16", platform.collectives->name());
-  if (binding.gpus_are_shared) {
-    log.warn("several ranks share a GPU: gradients travel through host memory, which is slow; for tests only");
-  }
+  tell_placement(platform.mesh, log);
   return platform;
 }
 

@@ -29,6 +29,11 @@ struct Platform {
 /// Finds devices, chooses collectives, and says so. Collective over `world`.
 Platform open_platform(const config::RuntimeConfig& config, const topology::Group& world, const core::Log& log);
 
+/// Who runs where, on the devices that are asked for. Collective over `world`.
+topology::Mesh find_mesh(const config::RuntimeConfig& config, const topology::Group& world);
+/// Those that are asked for. Collective over the mesh.
+std::unique_ptr<comm::Collectives> find_collectives(const config::RuntimeConfig& config, const topology::Mesh& mesh);
+
 /// --dtype on this kind of device: auto is bf16 on a GPU and fp32 on a CPU.
 at::ScalarType compute_type(config::DTypeChoice choice, bool on_gpu);
 

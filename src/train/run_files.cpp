@@ -8,7 +8,7 @@
 #include "tessera/report/evaluation_text.hpp"
 #include "tessera/report/records.hpp"
 #include "tessera/report/saved_evaluation.hpp"
-#include "train/versions.hpp"
+#include "train/environment.hpp"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -88,7 +88,7 @@ void write_args(const config::RunConfig& config, const Platform& platform) {
   std::vector<std::string> hosts = platform.mesh.hosts;
   std::ranges::sort(hosts);
   hosts.erase(std::ranges::unique(hosts).begin(), hosts.end());
-  const std::string text = config::to_json(config, {platform.world(), hosts, library_versions()});
+  const std::string text = config::to_json(config, {platform.world(), hosts, versions_of(this_environment())});
   io::FileSystem().atomic_write((fs::path(config.output.output_dir) / "args.json").string(), text);
 }
 

@@ -1,6 +1,7 @@
 #include "support/mpi_world.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/topology/mesh.hpp"
+#include "tessera/topology/session.hpp"
 
 #include <gtest/gtest.h>
 
@@ -127,6 +128,25 @@ TEST(Mesh, FindsTheRanksOfThisNode) {
   EXPECT_EQ(mesh.node.size(), world().size());
   EXPECT_EQ(mesh.hosts.size(), static_cast<std::size_t>(world().size()));
   EXPECT_FALSE(mesh.device.on_gpu);
+  ASSERT_EQ(mesh.placement.nodes.size(), 1U);
+  EXPECT_GE(mesh.placement.nodes[0].num_cores, 1);
+  ASSERT_EQ(mesh.placement.ranks.size(), mesh.hosts.size());
+  for (int rank = 0; rank < world().size(); ++rank) {
+    const Place& place = mesh.placement.ranks[static_cast<std::size_t>(rank)];
+    EXPECT_EQ(place.host, host_name());
+    EXPECT_EQ(place.node, 0);
+    EXPECT_EQ(place.local_rank, rank);
+    EXPECT_FALSE(place.cores.empty());
+    EXPECT_FALSE(place.gpu);
+  }
+}
+
+// Two halves of the world as if they were launched apart: a mesh is of the group that it was asked for.
+TEST(Mesh, IsOfItsGroup) {
+  const Group half = world().split(world().rank() % 2);
+  const Mesh mesh = discover_mesh(half, DeviceRequest::kCpu);
+  EXPECT_EQ(mesh.placement.ranks.size(), static_cast<std::size_t>(half.size()));
+  EXPECT_EQ(mesh.placement.ranks[static_cast<std::size_t>(half.rank())].local_rank, half.rank());
 }
 
 TEST(Mesh, RefusesAGpuThatIsNotThere) {

@@ -44,6 +44,10 @@ SaveResult save(const SaveRequest& request);
 
 /// Of the HDF5 library that the program runs with: "1.10.8".
 std::string hdf5_version();
+/// Of the one that it was compiled against.
+std::string compiled_hdf5_version();
+/// Whether the library that the program runs with can write from many ranks.
+bool hdf5_is_parallel();
 
 /// "3" -> "checkpoint-3", "checkpoint-3" -> "checkpoint-3". Throws Error where the name cannot be a directory's.
 std::string checkpoint_directory_name(std::string_view name);

@@ -15,7 +15,9 @@ enum class Backend : std::uint8_t { kAuto, kNccl, kMpi };
 /// Collective over the mesh.
 std::unique_ptr<Collectives> make_collectives(const topology::Mesh& mesh, Backend backend);
 
-/// Of the NCCL library that the program runs with: "2.28.9"; "none" in a build without it.
+/// Of the NCCL library that the program runs with: "2.28.9"; empty in a build without it.
 std::string nccl_version();
+/// Of the one that it was compiled against.
+std::string compiled_nccl_version();
 
 }  // namespace tessera::comm

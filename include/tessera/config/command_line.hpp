@@ -10,7 +10,7 @@
 
 namespace tessera::config {
 
-enum class Verb { kFinetune, kLinprobe, kEval, kPlan, kConfig, kCompare, kReport };
+enum class Verb { kFinetune, kLinprobe, kEval, kPlan, kConfig, kCompare, kReport, kTopology };
 
 /// What was not given and comes from the checkpoint, through fill_from_checkpoint().
 struct OpenSettings {
@@ -38,7 +38,16 @@ struct PlanConfig {
   std::optional<int> world_size;  ///< `plan` always has one: 1 where none was given
   std::optional<ByteCount> gpu_memory;
   double tflops = 0;      ///< of a rank, 10^12 operations a second; 0: not known
-  bool linprobe = false;  ///< plan a linear probe in place of a fine-tuning
+  int gpus_per_node = 8;  ///< these three for a prediction at many GPUs, which takes a rate
+  std::optional<ByteCount> gpu_link = ByteCount{450'000'000'000};  ///< bytes/s of a GPU within its node
+  std::optional<ByteCount> node_link = ByteCount{50'000'000'000};  ///< bytes/s of the network, a GPU
+  bool linprobe = false;                                           ///< plan a linear probe in place of a fine-tuning
+};
+
+/// `tessera topology`.
+struct TopologyConfig {
+  bool no_measure = false;
+  std::optional<ByteCount> message_size = ByteCount{std::int64_t{64} << 20U};  ///< of links and collectives
 };
 
 /// The page has as many colours for runs.
@@ -61,6 +70,7 @@ struct Command {
   OpenSettings open;  ///< of `eval`, and of `linprobe` with --finetune_checkpoint
   PlanConfig plan;
   RunsConfig runs;
+  TopologyConfig topology;
   bool json = false;  ///< what is printed on stdout is JSON, where it need not be
 };
 

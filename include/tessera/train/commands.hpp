@@ -26,6 +26,10 @@ Ending linprobe(const config::Command& command, const topology::Group& world, co
 /// object on stdout. Throws as finetune() does. Collective over `world`.
 void evaluate(const config::Command& command, const topology::Group& world, const core::Log& log);
 
+/// `tessera topology`: who runs where, with which libraries, and how fast links and collectives are, as text or JSON on
+/// stdout. Throws AgreedUserError. Collective over `world`.
+void print_topology(const config::Command& command, const topology::Group& world);
+
 /// `tessera plan`: bytes and operations per rank, as a table or JSON on stdout. Needs no MPI and no GPU.
 void print_plan(const config::Command& command);
 

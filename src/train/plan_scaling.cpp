@@ -1,0 +1,45 @@
+#include "train/plan_scaling.hpp"
+
+#include "tessera/core/table.hpp"
+#include "tessera/core/units.hpp"
+
+#include <fmt/core.h>
+
+#include <cmath>
+
+namespace tessera::train {
+
+std::vector<ScalingRow> predict_scaling(const config::PlanConfig& asked, const engine::StepOnOneGpu& step,
+                                        double rank_tokens) {
+  engine::Fabric fabric;
+  fabric.gpus_per_node = asked.gpus_per_node;
+  fabric.gpu_rate = static_cast<double>(asked.gpu_link->bytes);
+  fabric.node_rate = static_cast<double>(asked.node_link->bytes);
+  std::vector<ScalingRow> rows;
+  for (const int world : {1, 8, 16, 32, 64, 128, 256, 512, 1024}) {
+    const engine::PredictedStep predicted = engine::predict_step(step, fabric, world);
+    rows.push_back({world, predicted, world * rank_tokens / predicted.seconds});
+  }
+  return rows;
+}
+
+std::string to_text(const std::vector<ScalingRow>& rows) {
+  core::Table table({{"GPUs", true},
+                     {"ms a step", true},
+                     {"reduce", true},
+                     {"gather", true},
+                     {"not hidden", true},
+                     {"of one GPU's rate", true},
+                     {"tokens/s", true}});
+  const auto millis = [](double seconds) { return fmt::format("{:.1f}", seconds * 1e3); };
+  for (const ScalingRow& row : rows) {
+    table.add({core::format_count(row.world), millis(row.step.seconds), millis(row.step.reduction),
+               millis(row.step.gather), millis(row.step.exposed), fmt::format("{:.1f} %", 100 * row.step.efficiency),
+               core::format_count(std::llround(row.tokens_per_second))});
+  }
+  std::string text = "  predicted, by the model in docs/scaling.md:\n" + table.text(2);
+  text.pop_back();
+  return text;
+}
+
+}  // namespace tessera::train
