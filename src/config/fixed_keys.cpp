@@ -10,9 +10,8 @@ constexpr std::string_view kSums = "gradients are summed first and divided after
 constexpr std::string_view kMasters = "master weights and the optimizer's state are fp32, always";
 constexpr std::string_view kMonitor =
     "TensorBoard events go to --log_dir, figures to log.txt and steps.jsonl; remove it";
-constexpr std::string_view kOffload =
-    "this version keeps the optimizer's state on the device; remove it, or write "
-    R"("device": "none")";
+constexpr std::string_view kNvme =
+    "it belongs to offload to disks, and this program offloads to host memory; remove it";
 
 }  // namespace
 
@@ -30,8 +29,14 @@ const std::vector<FixedKey>& fixed_keys() {
       {"zero_optimization.elastic_checkpoint", "", "false",
        "every checkpoint resumes at any number of ranks; remove it"},
       {"zero_optimization.legacy_stage1", "", "false", "there is one stage 1; remove it"},
-      {"zero_optimization.cpu_offload", "", "false", kOffload},
-      {"zero_optimization.offload_optimizer", "device", R"("none")", kOffload},
+      {"zero_optimization.cpu_offload", "", "false", R"(write "offload_optimizer": { "device": "cpu" } in its place)"},
+      {"zero_optimization.offload_optimizer.pin_memory", "", "true", "host memory for offload is pinned, always"},
+      {"zero_optimization.offload_optimizer.ratio", "", "1|1.0",
+       "this version offloads all of the optimizer's state; remove it"},
+      {"zero_optimization.offload_optimizer.fast_init", "", "false", kNvme},
+      {"zero_optimization.offload_optimizer.nvme_path", "", "", kNvme},
+      {"zero_optimization.offload_optimizer.buffer_count", "", "", kNvme},
+      {"zero_optimization.offload_optimizer.pipeline_*", "", "false", kNvme},
       {"zero_optimization.offload_param", "device", R"("none")", kStage3},
       {"zero_optimization.zenflow", "", "", "it changes what is computed; remove it"},
       {"zero_optimization.sub_group_size", "", "", kStage3},

@@ -195,6 +195,9 @@ Settings zero_settings(ZeroConfig& zero) {
       {"reduce_at_boundary", "", kNoVerb, &zero.reduce_at_boundary,
        "keep local gradients over the micro-steps and reduce once: more memory, less traffic", Range::kAny,
        "zero_optimization.reduce_at_boundary"},
+      {"offload_optimizer", "none|cpu", kForTraining, &zero.offload_optimizer,
+       "cpu: gradients and the optimizer's state live in host memory, where the optimizer computes; stages 1 and 2",
+       Range::kAny, "zero_optimization.offload_optimizer.device"},
       {"communication_data_type", "", kNoVerb, &zero.communication_data_type,
        "gradients on the wire: fp32 or bf16; auto: as the parameters", Range::kAny, "communication_data_type"},
   };

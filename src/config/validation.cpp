@@ -106,6 +106,17 @@ void check_zero(const Checked& checked) {
   } else if (run.zero.stage < 0 || run.zero.stage > 3) {
     checked.problems.add("{} must be 0, 1 or 2, not {}", checked.called("zero_stage"), run.zero.stage);
   }
+  if (run.zero.offload_optimizer == OffloadChoice::kCpu) {
+    if (run.zero.stage == 0) {
+      checked.problems.add("{} is cpu but {} is 0: offload is of a rank's share; use --zero_stage 2",
+                           checked.called("offload_optimizer"), checked.called("zero_stage"));
+    }
+    if (run.zero.reduce_at_boundary) {
+      checked.problems.add(
+          "{} is cpu but {} keeps the gradients of all micro-steps on the device: leave one of them out",
+          checked.called("offload_optimizer"), checked.called("reduce_at_boundary"));
+    }
+  }
   if (checked.command.verb == Verb::kLinprobe && run.zero.communication_data_type == core::DType::kBFloat16) {
     checked.problems.add("{} is bf16 but the head of a linear probe is fp32: its gradients travel in fp32",
                          checked.called("communication_data_type"));

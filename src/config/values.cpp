@@ -40,6 +40,7 @@ constexpr std::array<Name<GradientCheckpointing>, 4> kCheckpointing{
      {"auto", GradientCheckpointing::kAuto}}};
 constexpr std::array<Name<MixMode>, 3> kMixModes{
     {{"batch", MixMode::kBatch}, {"pair", MixMode::kPair}, {"elem", MixMode::kElem}}};
+constexpr std::array<Name<OffloadChoice>, 2> kOffloads{{{"none", OffloadChoice::kNone}, {"cpu", OffloadChoice::kCpu}}};
 constexpr std::array<Name<OptimizerKind>, 3> kOptimizers{
     {{"adamw", OptimizerKind::kAdamW}, {"sgd", OptimizerKind::kSgd}, {"lars", OptimizerKind::kLars}}};
 constexpr std::array<Name<Pooling>, 3> kPoolings{
@@ -54,6 +55,7 @@ const auto& names_of(DTypeChoice /*tag*/) { return kDTypes; }
 const auto& names_of(EraseMode /*tag*/) { return kEraseModes; }
 const auto& names_of(GradientCheckpointing /*tag*/) { return kCheckpointing; }
 const auto& names_of(MixMode /*tag*/) { return kMixModes; }
+const auto& names_of(OffloadChoice /*tag*/) { return kOffloads; }
 const auto& names_of(OptimizerKind /*tag*/) { return kOptimizers; }
 const auto& names_of(Pooling /*tag*/) { return kPoolings; }
 const auto& names_of(core::DType /*tag*/) { return kWireTypes; }

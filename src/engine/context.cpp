@@ -1,14 +1,31 @@
 #include "engine/context.hpp"
 
 #include "tessera/core/error.hpp"
+#include "tessera/topology/pinned_memory.hpp"
 
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+
+#include <memory>
+#include <utility>
 
 namespace tessera::engine {
 
 at::Tensor Context::zeros(std::int64_t num_elements, at::ScalarType dtype) const {
   return at::zeros({num_elements}, at::TensorOptions().dtype(dtype).device(options.device));
+}
+
+at::Tensor Context::state_zeros(std::int64_t num_elements, at::ScalarType dtype) const {
+  const auto type = at::TensorOptions().dtype(dtype).device(optimizer_device());
+  if (host == nullptr || options.device.is_cpu()) {
+    return at::zeros({num_elements}, type);
+  }
+  const auto bytes = static_cast<std::size_t>(num_elements) * c10::elementSize(dtype);
+  std::shared_ptr<std::byte> memory = topology::pinned_memory(bytes);
+  std::byte* const first = memory.get();
+  const auto release = [memory = std::move(memory)](void*) mutable { memory.reset(); };
+  return at::from_blob(first, {num_elements}, release, type).zero_();
 }
 
 at::Tensor Context::shard(const at::Tensor& whole, int index) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "engine/host_side.hpp"
 #include "tessera/comm/collectives.hpp"
 #include "tessera/engine/options.hpp"
 #include "tessera/engine/shard_layout.hpp"
@@ -17,6 +18,7 @@ struct Context {
   comm::Collectives& collectives;
   const kernels::Ops& ops;
   const EngineOptions options;
+  HostSide* const host = nullptr;  ///< where the optimizer is offloaded
 
   [[nodiscard]] int num_buckets() const { return static_cast<int>(layout.buckets.size()); }
   [[nodiscard]] const Bucket& bucket(int index) const { return layout.buckets[static_cast<std::size_t>(index)]; }
@@ -25,6 +27,14 @@ struct Context {
 
   /// A flat tensor of zeros on the run's device.
   [[nodiscard]] at::Tensor zeros(std::int64_t num_elements, at::ScalarType dtype) const;
+  /// As zeros(), for gradients and the optimizer's state: where these are offloaded, in host memory, pinned if the
+  /// run's device is another.
+  [[nodiscard]] at::Tensor state_zeros(std::int64_t num_elements, at::ScalarType dtype) const;
+  /// Where these live, and what computes there.
+  [[nodiscard]] c10::Device optimizer_device() const { return host != nullptr ? c10::kCPU : options.device; }
+  [[nodiscard]] const kernels::Ops& optimizer_ops() const {
+    return host != nullptr ? kernels::ops_for(c10::kCPU) : ops;
+  }
   /// This rank's shard of a whole bucket.
   [[nodiscard]] at::Tensor shard(const at::Tensor& whole, int index) const;
   /// A unit's part of a whole bucket, as a matrix where it is one.

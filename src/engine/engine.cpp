@@ -2,6 +2,7 @@
 
 #include "engine/context.hpp"
 #include "engine/gradient_buckets.hpp"
+#include "engine/host_side.hpp"
 #include "engine/initialise.hpp"
 #include "engine/parameter_buckets.hpp"
 #include "engine/sharded_optimizer.hpp"
@@ -59,8 +60,10 @@ class Engine::Impl {
   Impl(const EngineParts& parts, const EngineOptions& options)
       : group(parts.group),
         tables(model::split_table(parts.table, parts.num_frozen_units)),
-        context{tables.rest, make_shard_layout(tables.rest, parts.collectives.size(), options.bucket_elements),
-                parts.collectives, parts.ops, options},
+        host(options.offload ? std::make_unique<HostSide>(options.device) : nullptr),
+        context{tables.rest,       make_shard_layout(tables.rest, parts.collectives.size(), options.bucket_elements),
+                parts.collectives, parts.ops,
+                options,           host.get()},
         parameters(context),
         gradients(make_gradient_buckets(context)),
         optimizer(context, parameters),
@@ -68,6 +71,15 @@ class Engine::Impl {
         buffers(parts.buffers),
         all_weights(frozen.get(), parameters, parts.num_frozen_units),
         trained_gradients(*gradients, parts.num_frozen_units) {}
+
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  // Where a step failed, the host's thread may still have jobs, on members that go before it.
+  ~Impl() {
+    if (host) {
+      host->worker.stop();
+    }
+  }
 
   // Buckets in the order in which the next forward pass needs them.
   template <class Function>
@@ -88,14 +100,16 @@ class Engine::Impl {
   void update(double lr, double gradient_scale);
   [[nodiscard]] double clip_factor(double norm) const;
   void count_skip(double norm);
+  // What the optimizer has of the weights arrives where the model computes, on every rank.
   void gather_all();
 
   // What these ranks answer for; of the buffers each rank has all, and the first one answers for them.
   [[nodiscard]] state::StateDescription describe(const std::vector<int>& ranks, bool has_buffers) const;
 
   const topology::Group group;
-  const model::SplitTable tables;  // frozen, trained
-  const Context context;           // of what is trained
+  const model::SplitTable tables;        // frozen, trained
+  const std::unique_ptr<HostSide> host;  // where the optimizer is offloaded
+  const Context context;                 // of what is trained
   ParameterBuckets parameters;
   std::unique_ptr<GradientBuckets> gradients;
   ShardedOptimizer optimizer;
@@ -108,16 +122,16 @@ class Engine::Impl {
 };
 
 Engine::Impl::Sums Engine::Impl::sums_over_ranks(const at::Tensor& metrics) {
-  at::Tensor squares = at::zeros({}, metrics.options());
+  at::Tensor squares = at::zeros({}, metrics.options().device(context.optimizer_device()));
   at::Tensor trust = optimizer.make_trust_sums();
   for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
     at::Tensor gradient = gradients->reduced(bucket);
     optimizer.add_trust_sums(bucket, gradient, trust);
     // At stage 0 every rank has all of it; each counts its shard, so that every stage adds up the same numbers.
     const bool whole = gradient.numel() == context.bucket(bucket).num_elements;
-    context.ops.add_sum_of_squares(whole ? context.shard(gradient, bucket) : gradient, squares);
+    context.optimizer_ops().add_sum_of_squares(whole ? context.shard(gradient, bucket) : gradient, squares);
   }
-  const at::Tensor on_host = at::cat({squares.view({1}), metrics, trust.view({-1})}).cpu();
+  const at::Tensor on_host = at::cat({squares.view({1}), metrics.to(squares.device()), trust.view({-1})}).cpu();
   const auto* const numbers = on_host.const_data_ptr<double>();
   std::vector<double> all(numbers, numbers + on_host.numel());
   group.sum(all);
@@ -146,8 +160,15 @@ void Engine::Impl::count_skip(double norm) {
 
 void Engine::Impl::update(double lr, double gradient_scale) {
   ++num_updates;
+  const ShardedOptimizer::Step step{lr, gradient_scale, num_updates};
   in_forward_order([&](int bucket) {
-    optimizer.update(bucket, gradients->reduced(bucket), {lr, gradient_scale, num_updates});
+    const at::Tensor gradient = gradients->reduced(bucket);
+    if (host) {
+      const auto update = [this, bucket, gradient, step] { optimizer.update(bucket, gradient, step); };
+      parameters.update_on_host(bucket, update, optimizer.weight(bucket));
+      return;
+    }
+    optimizer.update(bucket, gradient, step);
     if (owned_part(context.options) == Part::kShard) {
       parameters.gather(bucket);
     }
@@ -156,7 +177,13 @@ void Engine::Impl::update(double lr, double gradient_scale) {
 
 void Engine::Impl::gather_all() {
   if (owned_part(context.options) == Part::kShard) {
-    in_forward_order([&](int bucket) { parameters.gather(bucket); });
+    in_forward_order([&](int bucket) {
+      if (host) {
+        parameters.upload(bucket, optimizer.weight(bucket));
+      } else {
+        parameters.gather(bucket);
+      }
+    });
     parameters.wait_for_all();
   }
 }
@@ -213,7 +240,8 @@ void Engine::initialise(const FillPiece& fill) {
     for (const int rank : ranks_held(impl.context)) {
       for (OwnedRange& range : impl.optimizer.ranges(bucket, rank)) {
         fill_pieces(impl.context, fill, {range.param, range.begin, range.end, 0},
-                    [&range](std::int64_t offset, const at::Tensor& piece) {
+                    [&](std::int64_t offset, const at::Tensor& made) {
+                      const at::Tensor piece = made.to(impl.context.optimizer_device());
                       kernels::split_parameter(piece, kernels::narrow(range.parameter, offset, piece.numel()));
                       if (range.average.defined()) {
                         range.average.narrow(0, offset, piece.numel()).copy_(piece);
@@ -274,6 +302,9 @@ StepOutcome Engine::finish_step(double lr, const at::Tensor& metrics, const std:
 
 state::StateDescription Engine::state_to_save() const {
   const int rank = impl_->context.collectives.rank();
+  if (impl_->host) {
+    impl_->parameters.wait_for_all();
+  }
   return impl_->describe({rank}, rank == 0);
 }
 

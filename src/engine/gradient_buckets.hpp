@@ -29,6 +29,7 @@ class GradientBuckets : public model::Gradients {
 ///   direct: stages 0 and 1, or one rank, or stage 2 reducing at the boundary. Whole gradients are kept in the
 ///     parameters' dtype and reduced in place at the last micro-step.
 ///   accumulated: as direct, where several bf16 micro-steps are to be added up in fp32, or the wire has another dtype.
+///   offloaded: as partitioned, with the shards in host memory, at stages 1 and 2 alike.
 std::unique_ptr<GradientBuckets> make_gradient_buckets(const Context& context);
 
 /// Which part of a bucket the options leave to this rank.
@@ -37,9 +38,10 @@ Part owned_part(const EngineOptions& options);
 std::unique_ptr<GradientBuckets> make_direct_gradients(const Context& context);
 std::unique_ptr<GradientBuckets> make_accumulated_gradients(const Context& context);
 std::unique_ptr<GradientBuckets> make_partitioned_gradients(const Context& context);
+std::unique_ptr<GradientBuckets> make_offloaded_gradients(const Context& context);
 
 /// Names the strategy that make_gradient_buckets takes, for the plan.
-enum class GradientStrategy : std::uint8_t { kDirect, kAccumulated, kPartitioned };
+enum class GradientStrategy : std::uint8_t { kDirect, kAccumulated, kPartitioned, kOffloaded };
 GradientStrategy choose_gradient_strategy(const EngineOptions& options, int world);
 
 /// Two whole buckets are being made or reduced at a time (a third one where they overlap).

@@ -33,6 +33,9 @@ std::vector<MemoryItem> gradient_items(const EngineOptions& options, const Shard
               {"gradient ring", ring * bytes_of(options.compute), fmt::format("{} whole buckets", slots)},
               {"wire ring", options.wire != at::kFloat && layout.world > 1 ? ring * bytes_of(options.wire) : 0,
                "cast buckets"}};
+    case GradientStrategy::kOffloaded:
+      return {{"gradient ring", ring * bytes_of(options.compute), fmt::format("{} whole buckets", slots)},
+              {"wire ring", casts && layout.world > 1 ? ring * bytes_of(options.wire) : 0, "cast buckets"}};
     case GradientStrategy::kPartitioned:
       break;
   }
@@ -53,18 +56,36 @@ std::int64_t saved_bytes(const EngineOptions& options) {
   return bytes_of(options.compute) + master + 4 * options.num_floats();
 }
 
-// Whole parameters, and what the engine holds to train them.
+std::string what_is_kept(const EngineOptions& options) {
+  return fmt::format(
+      "{}{} in fp32, {}{}", num_moments(options.optimizer.kind) == 2 ? "exp_avg and exp_avg_sq" : "momentum_buffer",
+      options.averages() ? " and ema" : "", options.compute == at::kFloat ? "" : "the weights' lower halves, ",
+      options.zero_stage == 0 ? "whole" : "this rank's shard");
+}
+
+// What offload has in host memory in place of the device's, and of the weights a copy.
+std::vector<MemoryItem> offloaded_items(const EngineOptions& options, const ShardLayout& layout) {
+  const std::int64_t owned = layout.num_elements() / layout.world;
+  const std::int64_t arriving = bytes_of(layout.world == 1 ? options.compute : options.wire);
+  const bool adds_up = options.accumulation_steps > 1;
+  std::vector<MemoryItem> items{{"optimizer", owned * (bytes_of(options.compute) + optimizer_bytes(options)),
+                                 what_is_kept(options) + ", with a copy of its weights"},
+                                {"gradients", owned * (adds_up ? 4 : arriving), "this rank's shard"}};
+  if (adds_up) {
+    const std::int64_t largest = layout.largest_bucket_elements() / layout.world;
+    items.push_back({"gradient landings", ring_size(options) * largest * arriving, "shards that are to be added"});
+  }
+  return items;
+}
+
+// Whole parameters, and what the engine holds on the device to train them.
 std::vector<MemoryItem> engine_items(const EngineOptions& options, const ShardLayout& layout) {
   const std::int64_t whole = layout.num_elements();
   const std::int64_t owned = options.zero_stage == 0 ? whole : whole / layout.world;
-  std::vector<MemoryItem> items{
-      {"parameters", whole * bytes_of(options.compute), "whole, on every rank"},
-      {"optimizer", owned * optimizer_bytes(options),
-       fmt::format("{}{} in fp32, {}{}",
-                   num_moments(options.optimizer.kind) == 2 ? "exp_avg and exp_avg_sq" : "momentum_buffer",
-                   options.averages() ? " and ema" : "",
-                   options.compute == at::kFloat ? "" : "the weights' lower halves, ",
-                   options.zero_stage == 0 ? "whole" : "this rank's shard")}};
+  std::vector<MemoryItem> items{{"parameters", whole * bytes_of(options.compute), "whole, on every rank"}};
+  if (!options.offload) {
+    items.push_back({"optimizer", owned * optimizer_bytes(options), what_is_kept(options)});
+  }
   for (MemoryItem& item : gradient_items(options, layout)) {
     if (item.bytes > 0) {
       items.push_back(std::move(item));
@@ -74,9 +95,9 @@ std::vector<MemoryItem> engine_items(const EngineOptions& options, const ShardLa
 }
 
 // At every stage a rank saves its own shard.
-std::vector<MemoryItem> snapshot_items(const EngineOptions& options, const ShardLayout& layout) {
-  return {{"snapshot", layout.num_elements() / layout.world * saved_bytes(options),
-           "of this rank's shard, from which checkpoints are written"}};
+MemoryItem snapshot_item(const EngineOptions& options, const ShardLayout& layout) {
+  return {"snapshot", layout.num_elements() / layout.world * saved_bytes(options),
+          "of this rank's shard, from which checkpoints are written"};
 }
 
 void add_surroundings(MemoryPlan& plan, const model::Geometry& geometry, std::int64_t batch_size, std::int64_t element,
@@ -165,9 +186,13 @@ MemoryPlan plan_memory(const PlannedRun& run) {
   plan.items.push_back({"activations", activations.kept, "kept for backward" + what_is_recomputed(run)});
   plan.items.push_back({"working memory", activations.transient, "of the block that is being computed"});
   add_surroundings(plan, run.geometry, run.batch_size, element, options.device);
+  if (options.offload) {
+    plan.host_items = offloaded_items(options, trained);
+  }
   if (run.snapshots) {
-    plan.host_items = snapshot_items(options, trained);
-    plan.host_items.front().bytes += frozen / run.world;
+    MemoryItem snapshot = snapshot_item(options, trained);
+    snapshot.bytes += frozen / run.world;
+    plan.host_items.push_back(std::move(snapshot));
   }
   return plan;
 }
@@ -210,7 +235,7 @@ MemoryPlan plan_probe_memory(const PlannedProbe& probe) {
   }
   add_surroundings(plan, probe.geometry, probe.batch_size, element, probe.head.device);
   if (probe.snapshots) {
-    plan.host_items = snapshot_items(probe.head, head);
+    plan.host_items.push_back(snapshot_item(probe.head, head));
   }
   return plan;
 }

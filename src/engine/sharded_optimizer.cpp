@@ -35,12 +35,13 @@ ShardedOptimizer::ShardedOptimizer(const Context& context, ParameterBuckets& par
   for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
     BucketState state;
     const at::Tensor& whole = parameters.whole(bucket);
-    const at::Tensor weight = part_ == Part::kWhole ? whole : context.shard(whole, bucket);
-    const std::int64_t size = weight.numel();
-    state.parameter = {weight, is_split() ? context.zeros(size, at::kShort) : at::Tensor()};
-    state.average = context.options.averages() ? context.zeros(size, at::kFloat) : at::Tensor();
+    const at::Tensor part = part_ == Part::kWhole ? whole : context.shard(whole, bucket);
+    const std::int64_t size = part.numel();
+    const at::Tensor weight = context.host != nullptr ? context.state_zeros(size, part.scalar_type()) : part;
+    state.parameter = {weight, is_split() ? context.state_zeros(size, at::kShort) : at::Tensor()};
+    state.average = context.options.averages() ? context.state_zeros(size, at::kFloat) : at::Tensor();
     for (std::size_t moment = 0; moment < moments.size(); ++moment) {
-      state.moments.push_back(context.zeros(size, at::kFloat));
+      state.moments.push_back(context.state_zeros(size, at::kFloat));
     }
     state.segments = make_segments(bucket);
     states_.push_back(std::move(state));
@@ -77,7 +78,7 @@ void ShardedOptimizer::append(std::vector<Segment>& segments, const Segment& seg
 
 at::Tensor ShardedOptimizer::make_trust_sums() const {
   const auto rows = is_lars() ? static_cast<std::int64_t>(context_.table.params.size()) : 0;
-  return at::zeros({rows, kTrustSums}, at::TensorOptions().dtype(at::kDouble).device(context_.options.device));
+  return at::zeros({rows, kTrustSums}, at::TensorOptions().dtype(at::kDouble).device(context_.optimizer_device()));
 }
 
 void ShardedOptimizer::add_trust_sums(int bucket, const at::Tensor& gradient, at::Tensor& sums) const {
@@ -89,8 +90,8 @@ void ShardedOptimizer::add_trust_sums(int bucket, const at::Tensor& gradient, at
     if (segment.is_mine && context_.table.params[static_cast<std::size_t>(segment.param)].decays) {
       const std::int64_t size = segment.end - segment.begin;
       at::Tensor row = sums.select(0, segment.param);
-      context_.ops.add_trust_sums(kernels::narrow(state.parameter, segment.begin, size),
-                                  gradient.narrow(0, segment.begin, size), row);
+      context_.optimizer_ops().add_trust_sums(kernels::narrow(state.parameter, segment.begin, size),
+                                              gradient.narrow(0, segment.begin, size), row);
     }
   }
 }
@@ -116,7 +117,7 @@ void ShardedOptimizer::update(int bucket, const at::Tensor& gradient, const Step
     update(state, segment, gradient, step);
   }
   if (state.average.defined()) {
-    context_.ops.update_average(state.parameter, state.average, context_.options.average_decay);
+    context_.optimizer_ops().update_average(state.parameter, state.average, context_.options.average_decay);
   }
 }
 
@@ -128,11 +129,11 @@ void ShardedOptimizer::update(const BucketState& state, const Segment& segment, 
   const kernels::Parameter parameter = kernels::narrow(state.parameter, segment.begin, size);
   const double lr = step.lr * segment.lr_scale;
   if (options.kind == config::OptimizerKind::kAdamW) {
-    context_.ops.adamw_step(
+    context_.optimizer_ops().adamw_step(
         {parameter, part(gradient), part(state.moments[0]), part(state.moments[1])},
         {lr, options.beta1, options.beta2, options.eps, segment.weight_decay, step.gradient_scale, step.number});
   } else {
-    context_.ops.momentum_step(
+    context_.optimizer_ops().momentum_step(
         {parameter, part(gradient), part(state.moments[0])},
         {lr, options.momentum, segment.weight_decay, step.gradient_scale, trust_ratio(segment, step.gradient_scale)});
   }

@@ -23,11 +23,12 @@ struct OwnedRange {
 };
 
 /// The optimizer over the part of every bucket that this rank owns: its shard (stages 1, 2), or all of it (stage 0).
+/// Its weights are those that the model computes with; where it is offloaded, the host's copies of them.
 class ShardedOptimizer {
  public:
   ShardedOptimizer(const Context& context, ParameterBuckets& parameters);
 
-  /// LARS: the sums of which trust ratios are made, of this rank's shards. [parameters, 3] on the run's device, where
+  /// LARS: the sums of which trust ratios are made, of this rank's shards. [parameters, 3] where the optimizer is, and
   /// add_trust_sums() adds a bucket's; without rows for other optimizers.
   [[nodiscard]] at::Tensor make_trust_sums() const;
   void add_trust_sums(int bucket, const at::Tensor& gradient, at::Tensor& sums) const;

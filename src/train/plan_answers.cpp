@@ -13,11 +13,16 @@ using config::GradientCheckpointing;
 constexpr std::int64_t kMostImages = 1 << 20;
 constexpr int kMostRanks = 1 << 14;
 
-std::int64_t planned_bytes(const PlanQuestion& question, const config::RunConfig& config, int world) {
+engine::MemoryPlan plan_of(const PlanQuestion& question, const config::RunConfig& config, int world) {
   engine::PlannedRun run =
       planned_run(config, question.num_classes, world, engine_options(config, question.device, question.compute));
+  run.snapshots = config.output.async_save;
   settle_recompute(run, config, question.gpu_bytes);
-  return engine::plan_memory(run).total();
+  return engine::plan_memory(run);
+}
+
+std::int64_t planned_bytes(const PlanQuestion& question, const config::RunConfig& config, int world) {
+  return plan_of(question, config, world).total();
 }
 
 // The greatest number of [0, most] that `fits`, where everything below one that fits does.
@@ -56,6 +61,13 @@ PlanAnswers answers_to(const PlanQuestion& question) {
     config.model.gradient_checkpointing = level;
     answers.bytes_by_checkpointing[i++] = planned_bytes(question, config, question.world);
   }
+  config::RunConfig offloaded = question.config;
+  offloaded.zero.stage = offloaded.zero.stage == 0 ? 2 : offloaded.zero.stage;
+  offloaded.zero.reduce_at_boundary = false;
+  offloaded.zero.offload_optimizer = config::OffloadChoice::kCpu;
+  const engine::MemoryPlan plan = plan_of(question, offloaded, question.world);
+  answers.offloaded_bytes = plan.total();
+  answers.offloaded_host_bytes = plan.host_total();
   return answers;
 }
 
@@ -65,9 +77,11 @@ std::string to_text(const PlanAnswers& answers, std::int64_t gpu_bytes) {
   std::string text = fmt::format("  {:<16}{:>12}  images a rank and micro-step that fit {}\n", "largest batch",
                                  core::format_count(answers.largest_batch), bytes(gpu_bytes));
   text += fmt::format("  {:<16}{:>12}  of {} that hold this batch\n", "least ranks", ranks, bytes(gpu_bytes));
-  return text + fmt::format("  a rank by --gradient_checkpointing: none {}, feed_forward {}, block {}",
-                            bytes(answers.bytes_by_checkpointing[0]), bytes(answers.bytes_by_checkpointing[1]),
-                            bytes(answers.bytes_by_checkpointing[2]));
+  text += fmt::format("  a rank by --gradient_checkpointing: none {}, feed_forward {}, block {}\n",
+                      bytes(answers.bytes_by_checkpointing[0]), bytes(answers.bytes_by_checkpointing[1]),
+                      bytes(answers.bytes_by_checkpointing[2]));
+  return text + fmt::format("  a rank with --offload_optimizer cpu: {}, and {} of host memory",
+                            bytes(answers.offloaded_bytes), bytes(answers.offloaded_host_bytes));
 }
 
 }  // namespace tessera::train

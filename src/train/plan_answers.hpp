@@ -25,6 +25,9 @@ struct PlanAnswers {
   int least_ranks = 0;             ///< 0: no number of ranks is enough
   /// Bytes of a rank with --gradient_checkpointing none, feed_forward and block.
   std::array<std::int64_t, 3> bytes_by_checkpointing{};
+  /// With --offload_optimizer cpu (at stage 2 where the run has stage 0): of the GPU, and of host memory.
+  std::int64_t offloaded_bytes = 0;
+  std::int64_t offloaded_host_bytes = 0;
 };
 
 /// A pure function: needs no device and no MPI.

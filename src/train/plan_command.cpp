@@ -159,6 +159,8 @@ nlohmann::ordered_json to_json(const Planned& planned, const Subject& subject) {
     json["bytes_by_checkpointing"] = {{"none", planned.answers->bytes_by_checkpointing[0]},
                                       {"feed_forward", planned.answers->bytes_by_checkpointing[1]},
                                       {"block", planned.answers->bytes_by_checkpointing[2]}};
+    json["offloaded"] = {{"total_bytes", planned.answers->offloaded_bytes},
+                         {"host_bytes", planned.answers->offloaded_host_bytes}};
   }
   if (subject.epoch_seconds) {
     json["epoch_seconds"] = *subject.epoch_seconds;

@@ -4,6 +4,7 @@
 #include "tessera/core/units.hpp"
 #include "train/meters.hpp"
 
+#include <algorithm>
 #include <array>
 
 namespace tessera::train {
@@ -100,6 +101,10 @@ void report_memory(const engine::MemoryPlan& plan, const Platform& platform, con
 
 namespace {
 
+bool is_offloaded(const engine::MemoryPlan& plan) {
+  return std::ranges::any_of(plan.host_items, [](const engine::MemoryItem& item) { return item.name == "optimizer"; });
+}
+
 // The host's memory is shared by the ranks of a node, and on a CPU by the run itself.
 void require_host_memory(const engine::MemoryPlan& plan, const Platform& platform) {
   const std::int64_t usable = usable_memory_bytes(c10::kCPU, platform.mesh.node.size());
@@ -107,8 +112,9 @@ void require_host_memory(const engine::MemoryPlan& plan, const Platform& platfor
   core::require<core::UserError>(
       plan.host_total() == 0 || needed <= usable, "train",
       "the run needs {} of host memory on each rank by the plan, but {} is free:\n{}\n  --async_save false saves "
-      "without a copy of the state, while training waits; more ranks with --zero_stage 2 have smaller parts",
-      core::format_bytes(static_cast<double>(needed)), core::format_bytes(static_cast<double>(usable)), to_table(plan));
+      "without a copy of the state, while training waits; more ranks with --zero_stage 2 have smaller parts{}",
+      core::format_bytes(static_cast<double>(needed)), core::format_bytes(static_cast<double>(usable)), to_table(plan),
+      is_offloaded(plan) ? "; --offload_optimizer none leaves the optimizer on the GPU" : "");
 }
 
 }  // namespace
@@ -118,7 +124,8 @@ void require_memory(const engine::MemoryPlan& plan, const Platform& platform) {
   core::require<core::UserError>(
       plan.total() <= usable, "train",
       "the run needs {} on each rank by the plan, but {} {} free:\n{}\n  use more ranks with --zero_stage 2, "
-      "--gradient_checkpointing auto, a smaller --batch_size (with --accum_iter), or a smaller model",
+      "--gradient_checkpointing auto, --offload_optimizer cpu, a smaller --batch_size (with --accum_iter), or a "
+      "smaller model",
       core::format_bytes(static_cast<double>(plan.total())), core::format_bytes(static_cast<double>(usable)),
       platform.device.is_cpu() ? "of host memory is" : "of GPU memory is", to_table(plan));
   require_host_memory(plan, platform);

@@ -40,6 +40,9 @@ PreparedRun prepare_run(const config::RunConfig& config, const topology::Group& 
 state::RunState begin_run(const PreparedRun& prepared, const config::RunConfig& config, const engine::MemoryPlan& plan,
                           const std::string& backbone, const core::Log& log) {
   const Platform& platform = prepared.platform;
+  if (config.zero.offload_optimizer != config::OffloadChoice::kNone && platform.device.is_cpu()) {
+    log.warn("--offload_optimizer cpu means nothing here: the run computes on the CPU, in host memory already");
+  }
   log.info("memory by the plan:\n{}", to_table(plan));
   state::RunState run;
   platform.mesh.world.agree([&] {

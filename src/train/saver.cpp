@@ -6,6 +6,7 @@
 #include "tessera/core/units.hpp"
 #include "tessera/topology/pinned_memory.hpp"
 
+#include <ATen/Context.h>
 #include <ATen/ops/from_blob.h>
 #include <c10/core/Event.h>
 #include <c10/core/StreamGuard.h>
@@ -29,8 +30,14 @@ at::Tensor bytes_at(void* memory, std::size_t bytes, c10::Device where) {
   return at::from_blob(memory, {static_cast<std::int64_t>(bytes)}, at::TensorOptions().dtype(at::kByte).device(where));
 }
 
+// Of a run on `device`: what is offloaded lives in pinned memory of the host.
+at::Tensor state_at(const void* state, std::size_t bytes, c10::Device device) {
+  const bool offloaded = at::globalContext().isPinnedPtr(state, device.type());
+  return bytes_at(const_cast<void*>(state), bytes, offloaded ? c10::Device(c10::kCPU) : device);
+}
+
 void copy_to_host(void* host, const void* state, std::size_t bytes, c10::Device device) {
-  bytes_at(host, bytes, c10::kCPU).copy_(bytes_at(const_cast<void*>(state), bytes, device));
+  bytes_at(host, bytes, c10::kCPU).copy_(state_at(state, bytes, device));
 }
 
 // A stream of its own, beside the computation and the collectives, and the point of the computation that it copies at.
@@ -87,7 +94,7 @@ checkpoint::MemoryCopier make_copier(c10::Device device) {
   }
   return {[=](void* host, const void* state, std::size_t bytes) { copy_to_host(host, state, bytes, device); },
           [=](void* state, const void* host, std::size_t bytes) {
-            bytes_at(state, bytes, device).copy_(bytes_at(const_cast<void*>(host), bytes, c10::kCPU));
+            state_at(state, bytes, device).copy_(bytes_at(const_cast<void*>(host), bytes, c10::kCPU));
           }};
 }
 

@@ -65,6 +65,49 @@ TEST_P(EngineTest, AccumulationEqualsOneLargerBatch) {
   }
 }
 
+// The host does the same sums in the same order, where shards are kept as at stage 2: everywhere but on one rank, whose
+// products add later micro-steps onto earlier ones in fp32.
+TEST_P(EngineTest, OffloadChangesNoBit) {
+  using config::OptimizerKind;
+  struct Case {
+    OptimizerKind kind;
+    at::ScalarType compute;
+    std::int64_t micro_steps;
+    int stage;
+  };
+  for (const Case& tried :
+       {Case{OptimizerKind::kAdamW, at::kFloat, 2, 2}, Case{OptimizerKind::kAdamW, at::kBFloat16, 1, 1},
+        Case{OptimizerKind::kAdamW, at::kBFloat16, 2, 2}, Case{OptimizerKind::kSgd, at::kFloat, 1, 1},
+        Case{OptimizerKind::kLars, at::kBFloat16, 2, 2}}) {
+    Trial kept = trial(2);
+    kept.options.optimizer.kind = tried.kind;
+    kept.options.compute = kept.options.wire = tried.compute;
+    kept.options.accumulation_steps = tried.micro_steps;
+    kept.options.clip_norm = 0.5;
+    kept.options.average_decay = 0.9;
+    Trial offloaded = kept;
+    offloaded.options.zero_stage = tried.stage;
+    offloaded.options.offload = true;
+    const std::string what = fmt::format("{} in {}, {} micro-steps", config::name_of(tried.kind),
+                                         c10::toString(tried.compute), tried.micro_steps);
+    if (test::world().size() > 1 || tried.micro_steps == 1 || tried.compute == at::kBFloat16) {
+      expect_same_bits(run(offloaded), run(kept), what);
+    } else {
+      expect_close(run(offloaded), run(kept), kEps32, what);
+    }
+  }
+}
+
+// The state is one and the same: a run may offload for a while, and go on without.
+TEST_P(EngineTest, OffloadedStateContinuesWithoutOffload) {
+  Trial steady = trial(2);
+  steady.options.compute = steady.options.wire = at::kBFloat16;
+  const Outcome expected = run(steady);
+  for (const bool first : {true, false}) {
+    expect_same_bits(run_with_switch(steady, first), expected, first ? "offload first" : "offload later");
+  }
+}
+
 // Which branches an image goes without is the image's and the epoch's affair.
 TEST_P(EngineTest, StochasticDepthIsTheSameOnAnyRanksAndInAnyMicroSteps) {
   Trial dropped = trial(0);

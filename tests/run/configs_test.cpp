@@ -28,7 +28,7 @@ bool is_of_probe(const std::string& config) { return config.find("linprobe") != 
 
 TEST(Configs, AreAllHere) {
   const std::vector<std::string> paths = configs();
-  for (const char* const name : {"ddp.json", "zero2.json", "zero2_linprobe.json"}) {
+  for (const char* const name : {"ddp.json", "zero2.json", "zero2_offload.json", "zero2_linprobe.json"}) {
     EXPECT_EQ(std::ranges::count(paths, std::string(TESSERA_CONFIGS) + "/" + name), 1) << name;
   }
 }
@@ -69,7 +69,7 @@ TEST(Configs, ArePlannedForEverySize) {
       }
     }
   }
-  EXPECT_EQ(num_said, 3 * 6) << "ddp, zero2 and zero2_linprobe tell what each size takes";
+  EXPECT_EQ(num_said, 4 * 6) << "all but quickstart and zero1 tell what each size takes";
 }
 
 Json plan_of(const std::string& flags) {
@@ -95,11 +95,17 @@ TEST(Plan, AnswersWhatFits) {
     EXPECT_EQ(asked["bytes_by_checkpointing"][level],
               plan_of("--world_size 8 --batch_size 8 --gradient_checkpointing " + std::string(level))["total_bytes"]);
   }
+  const Json offloaded = plan_of("--world_size 8 --batch_size 8 --offload_optimizer cpu");
+  EXPECT_EQ(asked["offloaded"]["total_bytes"], offloaded["total_bytes"]);
+  EXPECT_EQ(asked["offloaded"]["host_bytes"], offloaded["host_bytes"]);
+  EXPECT_LT(offloaded["total_bytes"], asked["total_bytes"]);
+  EXPECT_GT(offloaded["host_bytes"], asked["host_bytes"]);
   const double step_flops = asked["step_flops_per_rank"];
   EXPECT_NEAR(asked["epoch_seconds"].get<double>(), 50'000 / (8.0 * 8) * step_flops / 400e12, 1e-6);
   EXPECT_EQ(plan_of("--world_size 1 --batch_size 8 --gpu_memory 10GiB")["largest_batch"], 0);
   EXPECT_FALSE(plan_of("--world_size 8").contains("largest_batch")) << "whose memory is not known";
   EXPECT_EQ(tessera("plan --model_config tiny --tflops 0").status, 2);
+  EXPECT_EQ(tessera("plan --model_config tiny --offload_optimizer cpu").status, 2) << "stage 0 shares nothing";
 }
 
 TEST(Configs, AreRun) {

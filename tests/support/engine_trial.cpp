@@ -32,27 +32,76 @@ MicroBatch make_batch(std::int64_t step, std::int64_t first, std::int64_t count,
 
 namespace {
 
+// A model with its engine.
+class Trained {
+ public:
+  Trained(const Trial& trial, comm::Collectives& collectives, const topology::Group& group)
+      : trial_(trial),
+        collectives_(collectives),
+        ops_(kernels::ops_for(trial.options.device.type())),
+        model_(test::small_shape(), test::kSmallGeometry, ops_,
+               {trial.options.device, trial.options.compute, trial.recompute, trial.frozen_blocks}),
+        engine_({model_.params(), collectives, group, ops_, model::num_frozen_units(trial.frozen_blocks)},
+                trial.options) {
+    engine_.initialise(random_init(ops_, 3));
+  }
+
+  Engine& engine() { return engine_; }
+
+  void train(std::int64_t begin, std::int64_t end, Outcome& outcome) {
+    const std::int64_t micro_batch = kGlobalBatch / collectives_.size() / trial_.options.accumulation_steps;
+    for (std::int64_t step = begin; step < end; ++step) {
+      std::int64_t micro = 0;
+      const auto next = [&] {
+        const std::int64_t first = (micro++ * collectives_.size() + collectives_.rank()) * micro_batch;
+        return make_batch(step, first, micro_batch, trial_);
+      };
+      outcome.steps.push_back(
+          train_step(model_, engine_, ops_, {trial_.options.accumulation_steps, 0.1}, trial_.lr, next));
+    }
+  }
+
+  void take_params(Outcome& outcome) {
+    for (int unit = 0; unit < static_cast<int>(model_.params().units.size()); ++unit) {
+      outcome.params.push_back(engine_.weights().weight(unit).clone());
+    }
+  }
+
+ private:
+  const Trial& trial_;
+  comm::Collectives& collectives_;
+  const kernels::Ops& ops_;
+  model::Qwen3Classifier model_;
+  Engine engine_;
+};
+
 Outcome train(const Trial& trial, comm::Collectives& collectives, const topology::Group& group) {
-  const kernels::Ops& ops = kernels::ops_for(trial.options.device.type());
-  const model::Qwen3Classifier model(
-      test::small_shape(), test::kSmallGeometry, ops,
-      {trial.options.device, trial.options.compute, trial.recompute, trial.frozen_blocks});
-  Engine engine({model.params(), collectives, group, ops, model::num_frozen_units(trial.frozen_blocks)}, trial.options);
-  engine.initialise(random_init(ops, 3));
+  Trained trained(trial, collectives, group);
   Outcome outcome;
-  const std::int64_t micro_batch = kGlobalBatch / collectives.size() / trial.options.accumulation_steps;
-  for (std::int64_t step = 0; step < trial.num_steps; ++step) {
-    std::int64_t micro = 0;
-    const auto next = [&] {
-      const std::int64_t first = (micro++ * collectives.size() + collectives.rank()) * micro_batch;
-      return make_batch(step, first, micro_batch, trial);
-    };
-    outcome.steps.push_back(train_step(model, engine, ops, {trial.options.accumulation_steps, 0.1}, trial.lr, next));
-  }
-  for (int unit = 0; unit < static_cast<int>(model.params().units.size()); ++unit) {
-    outcome.params.push_back(engine.weights().weight(unit).clone());
-  }
+  trained.train(0, trial.num_steps, outcome);
+  trained.take_params(outcome);
   return outcome;
+}
+
+// Halves of fp32 elements lie apart; each is copied.
+void copy_state(const state::StateDescription& from, const state::StateDescription& to, c10::Device device) {
+  const auto bytes = [device](void* memory, std::int64_t size) {
+    const bool on_host = at::globalContext().isPinnedPtr(memory, device.type());
+    return at::from_blob(memory, {size},
+                         at::TensorOptions().dtype(at::kByte).device(on_host ? c10::Device(c10::kCPU) : device));
+  };
+  ASSERT_EQ(from.mine.size(), to.mine.size());
+  for (std::size_t i = 0; i < from.mine.size(); ++i) {
+    const state::StateView& source = from.mine[i];
+    const state::StateView& target = to.mine[i];
+    ASSERT_EQ(source.parameter, target.parameter);
+    ASSERT_EQ(source.component, target.component);
+    const std::int64_t size = source.num_bytes() / (source.low != nullptr ? 2 : 1);
+    bytes(target.data, size).copy_(bytes(source.data, size));
+    if (source.low != nullptr) {
+      bytes(target.low, size).copy_(bytes(source.low, size));
+    }
+  }
 }
 
 }  // namespace
@@ -98,6 +147,20 @@ Trial EngineTest::trial(int stage) const {
 }
 
 Outcome EngineTest::run(const Trial& trial) const { return train(trial, *collectives_, test::world()); }
+
+Outcome EngineTest::run_with_switch(const Trial& trial, bool first) const {
+  Trial halves[] = {trial, trial};
+  halves[first ? 0 : 1].options.offload = true;
+  Trained before(halves[0], *collectives_, test::world());
+  Trained after(halves[1], *collectives_, test::world());
+  Outcome outcome;
+  before.train(0, trial.num_steps / 2, outcome);
+  copy_state(before.engine().state_to_save(), after.engine().state_to_restore(), trial.options.device);
+  after.engine().finish_restore(before.engine().num_updates());
+  after.train(trial.num_steps / 2, trial.num_steps, outcome);
+  after.take_params(outcome);
+  return outcome;
+}
 
 Outcome EngineTest::run_alone(const Trial& trial) { return train(trial, *comm::make_self(), topology::Group::self()); }
 

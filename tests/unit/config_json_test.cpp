@@ -45,6 +45,8 @@ const std::map<std::string, Example>& examples() {
       {"communication_data_type", {"fp32", "communication_data_type", "fp32", {}, {}}},
       {"steps_per_print", {100, "steps_per_print", 100, {"--steps_per_print", "100"}, {"--steps_per_print", "20"}}},
       {"zero_optimization.stage", {2, "zero_stage", 2, {"--zero_stage", "2"}, {"--zero_stage", "0"}}},
+      {"zero_optimization.offload_optimizer.device",
+       {"cpu", "offload_optimizer", "cpu", {"--offload_optimizer", "cpu"}, {"--offload_optimizer", "none"}}},
       {"zero_optimization.overlap_comm", {false, "overlap_comm", false, {}, {}}},
       {"zero_optimization.reduce_bucket_size", {2e8, "reduce_bucket_size", 200'000'000, {}, {}}},
       {"zero_optimization.reduce_at_boundary", {true, "reduce_at_boundary", true, {}, {}}},
@@ -58,8 +60,10 @@ class DeepSpeedJson : public testing::Test {
   /// The file with this key, and the flags that give it an effect.
   [[nodiscard]] std::vector<std::string> given(const std::string& path, const json& value) const {
     const bool is_of_lars = path.ends_with(".momentum") || path.ends_with(".trust_coefficient");
-    return given(nested(path, value)) +
-           (is_of_lars ? std::vector<std::string>{"--opt", "lars"} : std::vector<std::string>());
+    const bool is_of_shares = path.ends_with("offload_optimizer.device");
+    return given(nested(path, value)) + (is_of_lars     ? std::vector<std::string>{"--opt", "lars"}
+                                         : is_of_shares ? std::vector<std::string>{"--zero_stage", "2"}
+                                                        : std::vector<std::string>());
   }
   [[nodiscard]] std::string complaint_about(const std::string& text) const {
     return complaint(with_json(directory_, text));
@@ -167,8 +171,10 @@ TEST_F(DeepSpeedJson, SectionsThatAreOffMayHoldAnything) {
   EXPECT_EQ(complaint_about(R"({"fp16": {"enabled": false, "loss_scale": 0, "loss_scale_window": 1000}})"), "");
   EXPECT_EQ(complaint_about(R"({"zero_optimization": {"offload_optimizer": {"device": "none", "pin_memory": true}}})"),
             "");
-  EXPECT_CONTAINS(complaint_about(R"({"zero_optimization": {"offload_optimizer": {"device": "cpu"}}})"),
-                  "keeps the optimizer's state on the device");
+  EXPECT_CONTAINS(complaint_about(R"({"zero_optimization": {"offload_optimizer": {"device": "nvme"}}})"),
+                  "offload_optimizer.device must be none or cpu");
+  EXPECT_CONTAINS(complaint_about(R"({"zero_optimization": {"offload_optimizer": {"nvme_path": "/local"}}})"),
+                  "offloads to host memory");
   EXPECT_CONTAINS(complaint_about(R"({"fp16": true})"), "need no loss scaling");
   EXPECT_CONTAINS(complaint_about(R"({"scheduler": {"type": "WarmupLR"}})"), "--warmup_epochs");
 }
@@ -253,8 +259,8 @@ TEST_F(DeepSpeedJson, TheEffectiveOneOfDefaultsStaysOpen) {
 TEST(Configs, EachParsesAndReadsBack) {
   const std::filesystem::path directory =
       std::filesystem::path(TESSERA_TEST_DATA).parent_path().parent_path() / "configs";
-  const std::map<std::string, int> stages{
-      {"ddp.json", 0}, {"quickstart.json", 2}, {"zero1.json", 1}, {"zero2.json", 2}, {"zero2_linprobe.json", 2}};
+  const std::map<std::string, int> stages{{"ddp.json", 0},   {"quickstart.json", 2},     {"zero1.json", 1},
+                                          {"zero2.json", 2}, {"zero2_linprobe.json", 2}, {"zero2_offload.json", 2}};
   std::size_t num_files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(directory)) {
     ++num_files;

@@ -18,6 +18,10 @@ enum class CollectivesChoice { kAuto, kNccl, kMpi };
 enum class OptimizerKind { kAdamW, kSgd, kLars };
 /// Of which activations backward computes again; auto: of as few blocks as the device's memory demands.
 enum class GradientCheckpointing { kNone, kFeedForward, kBlock, kAuto };
+enum class OffloadChoice {
+  kNone,
+  kCpu
+};  ///< where gradients and the optimizer's state live: on the device, or in host memory
 enum class DTypeChoice { kAuto, kBFloat16, kFloat32 };  ///< auto: bf16 on a GPU, fp32 on a CPU
 
 /// As on the command line: "cifar10", "fashion-mnist", "auto", "bf16" and so on.
@@ -107,8 +111,9 @@ struct ZeroConfig {
   bool deepspeed = false;   ///< --deepspeed: without a file, stage 2
   int stage = 0;
   bool overlap_comm = true;
-  std::int64_t reduce_bucket_size = 50'000'000;        ///< elements
-  bool reduce_at_boundary = false;                     ///< keep local gradients over the micro-steps, reduce once
+  std::int64_t reduce_bucket_size = 50'000'000;  ///< elements
+  bool reduce_at_boundary = false;               ///< keep local gradients over the micro-steps, reduce once
+  OffloadChoice offload_optimizer = OffloadChoice::kNone;
   std::optional<core::DType> communication_data_type;  ///< gradients on the wire; none: as the parameters
 };
 

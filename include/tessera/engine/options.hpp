@@ -33,7 +33,9 @@ struct EngineOptions {
   std::int64_t accumulation_steps = 1;
   bool overlap = true;
   bool reduce_at_boundary = false;  ///< stage 2: keep local gradients over the micro-steps, reduce once
-  double clip_norm = 0;             ///< bound on the global L2 norm; 0: none
+  /// Stages 1 and 2: gradients and the optimizer's state live in host memory, where the optimizer computes.
+  bool offload = false;
+  double clip_norm = 0;  ///< bound on the global L2 norm; 0: none
   std::int64_t max_skipped_in_a_row = 20;
   OptimizerOptions optimizer;
   double average_decay = 0;  ///< of the exponential moving averages of the parameters; 0: none are kept

@@ -1,0 +1,119 @@
+#include "engine/gradient_buckets.hpp"
+#include "engine/host_side.hpp"
+#include "engine/reduction.hpp"
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+namespace tessera::engine {
+namespace {
+
+// Offload: as PartitionedGradients, but the rank's shard lives in host memory. What a micro-step made of a bucket goes
+// down as soon as it is reduced; where several micro-steps are added up, the host's thread does that, behind a ring of
+// host buffers.
+class OffloadedGradients final : public GradientBuckets {
+ public:
+  explicit OffloadedGradients(const Context& context)
+      : context_(context), counter_(context), work_(context, context.options.compute) {
+    const EngineOptions& options = context.options;
+    const at::ScalarType arriving = context.one_rank() ? options.compute : options.wire;
+    if (arriving != options.compute) {
+      wire_.emplace(context, arriving);
+    }
+    const bool adds_up = options.accumulation_steps > 1;
+    for (const Bucket& bucket : context.layout.buckets) {
+      shards_.push_back({context.state_zeros(bucket.shard_elements, adds_up ? at::kFloat : arriving), {}});
+    }
+    for (std::int64_t i = 0; adds_up && i < ring_size(options); ++i) {
+      const std::int64_t largest = context.layout.largest_bucket_elements() / context.layout.world;
+      landings_.push_back({context.state_zeros(largest, arriving), {}});
+    }
+  }
+
+  void begin_micro_step(bool first, bool /*last*/) override {
+    first_ = first;
+    counter_.reset();
+  }
+
+  kernels::GradientTarget target(int unit) override {
+    return {context_.unit_view(work_.take(context_.place(unit).bucket), unit), false};
+  }
+
+  void ready(int unit) override {
+    if (!counter_.completes(unit)) {
+      return;
+    }
+    const int bucket = context_.place(unit).bucket;
+    at::Tensor whole = work_.take(bucket);
+    if (wire_) {
+      whole = wire_->take(bucket).copy_(whole);
+      work_.release(bucket, {});
+    }
+    const at::Tensor arriving = context_.shard(whole, bucket);
+    comm::Ticket reduction = reduce_scatter(context_, whole, arriving);
+    context_.host->down.follow_current();
+    reduction.wait(context_.host->down.stream());
+    const SideCopies::Done copied = bring_down(arriving, shards_[static_cast<std::size_t>(bucket)]);
+    (wire_ ? *wire_ : work_).release(bucket, [copied] { copied.block_current(); });
+  }
+
+  at::Tensor reduced(int bucket) override {
+    HostBuffer& shard = shards_[static_cast<std::size_t>(bucket)];
+    shard.wait();
+    return shard.memory;
+  }
+
+ private:
+  // Pinned, and what must have ended before it is used again.
+  struct HostBuffer {
+    at::Tensor memory;
+    std::shared_future<void> job;
+
+    void wait() {
+      if (job.valid()) {
+        std::exchange(job, {}).get();
+      }
+    }
+  };
+
+  SideCopies::Done bring_down(const at::Tensor& arriving, HostBuffer& shard) {
+    HostSide& host = *context_.host;
+    if (first_ && shard.memory.scalar_type() == arriving.scalar_type()) {
+      const SideCopies::Done copied = host.down.copy(shard.memory, arriving);
+      shard.job = host.worker.submit([copied] { copied.wait(); });
+      return copied;
+    }
+    HostBuffer& landing = landings_[next_landing_++ % landings_.size()];
+    landing.wait();
+    const at::Tensor landed = landing.memory.narrow(0, 0, arriving.numel());
+    const SideCopies::Done copied = host.down.copy(landed, arriving);
+    landing.job = host.worker.submit([this, copied, landed, first = first_, total = shard.memory]() mutable {
+      copied.wait();
+      if (first) {
+        total.copy_(landed);
+      } else {
+        context_.optimizer_ops().accumulate(total, landed);
+      }
+    });
+    shard.job = landing.job;
+    return copied;
+  }
+
+  const Context& context_;
+  UnitCounter counter_;
+  Ring work_;
+  std::optional<Ring> wire_;
+  std::vector<HostBuffer> shards_;
+  std::vector<HostBuffer> landings_;
+  std::size_t next_landing_ = 0;
+  bool first_ = true;
+};
+
+}  // namespace
+
+std::unique_ptr<GradientBuckets> make_offloaded_gradients(const Context& context) {
+  return std::make_unique<OffloadedGradients>(context);
+}
+
+}  // namespace tessera::engine
