@@ -8,6 +8,7 @@
 #include "tessera/io/convert.hpp"
 #include "tessera/io/crc32c.hpp"
 #include "tessera/io/random_access_file.hpp"
+#include "tessera/topology/shared_files.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -51,6 +52,15 @@ std::string StoredTensor::name() const { return info.parameter + "/" + state::na
 struct Reader::Contents {
   explicit Contents(const std::string& path)
       : directory(path), manifest(read_checked_manifest(path)), file(state_path(path)) {
+    index();
+  }
+  // What another rank of this node has read and checked, over its open file.
+  Contents(const std::string& path, const std::string& manifest_text, int state_file)
+      : directory(path), manifest(parse_manifest(manifest_text, path)), file(state_path(path), state_file) {
+    index();
+  }
+
+  void index() {
     for (const StoredTensor& tensor : manifest.tensors) {
       by_name[{tensor.info.parameter, tensor.info.component}] = &tensor;
     }
@@ -76,6 +86,30 @@ struct Reader::Contents {
 };
 
 Reader::Reader(const std::string& directory) : contents_(std::make_shared<const Contents>(directory)) {}
+
+Reader Reader::open_shared(const std::string& directory, const topology::Group& world, const topology::Group& node) {
+  const bool is_first = node.rank() == 0;
+  std::shared_ptr<const Contents> contents;
+  std::string manifest;
+  std::vector<int> descriptors;
+  world.agree([&] {
+    if (is_first) {
+      contents = std::make_shared<const Contents>(directory);
+      manifest = node.size() > 1 ? to_text(contents->manifest) : "";
+      descriptors.push_back(contents->file.descriptor());
+    }
+  });
+  manifest = node.broadcast(manifest, 0);
+  descriptors = topology::share_descriptors(node, descriptors);
+  world.agree([&] {
+    if (!is_first && descriptors.empty()) {  // which this system cannot pass
+      contents = std::make_shared<const Contents>(directory);
+    } else if (!is_first) {
+      contents = std::make_shared<const Contents>(directory, manifest, descriptors.front());
+    }
+  });
+  return Reader(std::move(contents));
+}
 
 const std::string& Reader::path() const { return contents_->directory; }
 const state::RunState& Reader::run_state() const { return contents_->manifest.run; }

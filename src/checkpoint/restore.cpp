@@ -123,8 +123,8 @@ const StoredTensor* find_source(const Reader& reader, std::string_view parameter
 state::RunState restore(const std::string& checkpoint, const state::StateDescription& state,
                         const topology::Group& group, const MemoryCopier& copier) {
   state::RunState run;
+  const Reader reader = Reader::open_shared(checkpoint, group, group.split_by_node());
   group.agree([&] {
-    const Reader reader(checkpoint);
     check_match(reader, state);
     Filler filler(reader, copier);
     for (const state::StateView& view : state.mine) {

@@ -30,6 +30,8 @@ std::unique_ptr<Dataset> open_cifar(const CifarLayout& layout, const std::filesy
 /// MNIST, Fashion-MNIST and whatever else comes in four IDX files with ten classes.
 std::unique_ptr<Dataset> open_idx(const std::filesystem::path& path, Split split);
 
-std::unique_ptr<Dataset> open_image_folder(const std::filesystem::path& path, Split split);
+/// The split's folder, its classes and their files, as text for open_image_folder().
+std::string list_image_folder(const std::filesystem::path& path, Split split);
+std::unique_ptr<Dataset> open_image_folder(const std::string& listing);
 
 }  // namespace tessera::data

@@ -6,6 +6,7 @@
 #include <cctype>
 #include <fstream>
 #include <optional>
+#include <sstream>
 #include <string_view>
 #include <utility>
 
@@ -95,12 +96,23 @@ void require_same_classes(const fs::path& mine_root, const std::vector<std::stri
                               (is_mine ? mine_root : other_root).string());
 }
 
+constexpr char kEndOfWord = '\0';  // which no name of a file has
+
 class ImageFolder final : public Dataset {
  public:
-  ImageFolder(fs::path root, std::vector<std::string> classes) : root_(std::move(root)), classes_(std::move(classes)) {
-    for (const std::string& name : classes_) {
-      for (const std::string& file : list_images(root_, root_ / name)) {
-        names_ += file;
+  // Of words: the root, and for each class its name, its number of files, and the files.
+  explicit ImageFolder(const std::string& listing) {
+    std::istringstream words(listing);
+    std::string word;
+    const auto next = [&] {
+      core::require(std::getline(words, word, kEndOfWord) && !words.eof(), "data", "a list of files breaks off");
+      return word;
+    };
+    root_ = next();
+    while (std::getline(words, word, kEndOfWord)) {
+      classes_.push_back(word);
+      for (std::int64_t left = std::stoll(next()); left > 0; --left) {
+        names_ += next();
         name_ends_.push_back(names_.size());
       }
       class_ends_.push_back(size());
@@ -142,17 +154,29 @@ class ImageFolder final : public Dataset {
 
 }  // namespace
 
-std::unique_ptr<Dataset> open_image_folder(const fs::path& path, Split split) {
+std::unique_ptr<Dataset> open_image_folder(const std::string& listing) {
+  return std::make_unique<ImageFolder>(listing);
+}
+
+std::string list_image_folder(const fs::path& path, Split split) {
   const std::optional<fs::path> root = find_split(path, split);
   core::require<core::UserError>(root.has_value(), "data", "{} has no folder {}", path.string(),
                                  split == Split::kTrain ? "train" : "val, nor test");
   try {
-    std::vector<std::string> classes = list_classes(*root);
+    const std::vector<std::string> classes = list_classes(*root);
     const Split other_split = split == Split::kTrain ? Split::kTest : Split::kTrain;
     if (const std::optional<fs::path> other = find_split(path, other_split)) {
       require_same_classes(*root, classes, *other, list_classes(*other));
     }
-    return std::make_unique<ImageFolder>(*root, std::move(classes));
+    std::string listing = root->string() + kEndOfWord;
+    for (const std::string& name : classes) {
+      const std::vector<std::string> files = list_images(*root, *root / name);
+      listing += name + kEndOfWord + std::to_string(files.size()) + kEndOfWord;
+      for (const std::string& file : files) {
+        listing += file + kEndOfWord;
+      }
+    }
+    return listing;
   } catch (const fs::filesystem_error& error) {
     core::fail<core::UserError>("data", "cannot list {}: {}", path.string(), error.what());
   }

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 #include <span>
 #include <utility>
 
@@ -229,7 +230,18 @@ state::StateDescription Engine::Impl::describe(const std::vector<int>& ranks, bo
 Engine::Engine(const EngineParts& parts, const EngineOptions& options)
     : impl_(std::make_unique<Impl>(parts, options)) {}
 
-Engine::~Engine() = default;
+// The last step's gathers may still write into the buckets. A run that ends well lets them come in; one that fails does
+// not wait for ranks that may be gone.
+Engine::~Engine() {
+  if (std::uncaught_exceptions() > 0) {
+    return;
+  }
+  try {
+    impl_->parameters.wait_for_all();
+  } catch (const std::exception&) {
+    return;  // nobody is left to hear of it
+  }
+}
 
 void Engine::initialise(const FillPiece& fill) {
   Impl& impl = *impl_;

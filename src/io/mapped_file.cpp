@@ -2,7 +2,6 @@
 
 #include "io/posix.hpp"
 
-#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -10,34 +9,32 @@
 
 namespace tessera::io {
 
-MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
-  const FileDescriptor file(retry_interrupted([&] { return ::open(path_.c_str(), O_RDONLY | O_CLOEXEC); }));
-  if (!file) {
-    fail_errno<core::UserError>("open", path_);
-  }
+MappedFile::MappedFile(std::string path) : MappedFile(RandomAccessFile(std::move(path))) {}
+
+MappedFile::MappedFile(RandomAccessFile file) : file_(std::move(file)) {
   struct stat status {};
-  if (::fstat(file.get(), &status) != 0) {
-    fail_errno<core::UserError>("read the size of", path_);
+  if (::fstat(file_.descriptor(), &status) != 0) {
+    fail_errno<core::UserError>("read the size of", path());
   }
-  core::require<core::UserError>(S_ISREG(status.st_mode), "io", "{} is not a regular file", path_);
+  core::require<core::UserError>(S_ISREG(status.st_mode), "io", "{} is not a regular file", path());
   if (status.st_size == 0) {
     return;
   }
   const auto size = static_cast<std::size_t>(status.st_size);
-  void* const address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
+  void* const address = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file_.descriptor(), 0);
   if (address == MAP_FAILED) {
-    fail_errno<core::UserError>("map", path_);
+    fail_errno<core::UserError>("map", path());
   }
   bytes_ = {static_cast<const std::byte*>(address), size};
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : path_(std::move(other.path_)), bytes_(std::exchange(other.bytes_, {})) {}
+    : file_(std::move(other.file_)), bytes_(std::exchange(other.bytes_, {})) {}
 
 MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   if (this != &other) {
     unmap();
-    path_ = std::move(other.path_);
+    file_ = std::move(other.file_);
     bytes_ = std::exchange(other.bytes_, {});
   }
   return *this;

@@ -54,17 +54,23 @@ std::optional<core::DType> SafetensorsTensor::element_type() const {
   return std::nullopt;
 }
 
+SafetensorsReader::SafetensorsReader(std::vector<RandomAccessFile> files) {
+  for (RandomAccessFile& file : files) {
+    add_file(MappedFile(std::move(file)));
+  }
+}
+
 SafetensorsReader::SafetensorsReader(const std::string& file_or_directory) {
   const fs::path path(file_or_directory);
   std::error_code ignored;
   if (!fs::is_directory(path, ignored)) {
-    add_file(file_or_directory);
+    add_file(MappedFile(file_or_directory));
     return;
   }
   const fs::path single = path / "model.safetensors";
   const fs::path index = path / "model.safetensors.index.json";
   if (fs::exists(single, ignored)) {
-    add_file(single.string());
+    add_file(MappedFile(single.string()));
   } else {
     core::require<UserError>(fs::exists(index, ignored), "io",
                              "{} has neither model.safetensors nor model.safetensors.index.json", file_or_directory);
@@ -72,8 +78,9 @@ SafetensorsReader::SafetensorsReader(const std::string& file_or_directory) {
   }
 }
 
-void SafetensorsReader::add_file(const std::string& path) {
-  const MappedFile& map = files_.emplace_back(path);
+void SafetensorsReader::add_file(MappedFile file) {
+  const MappedFile& map = files_.emplace_back(std::move(file));
+  const std::string& path = map.path();
   SafetensorsContents contents = parse_safetensors(map.bytes(), path);
   metadata_.merge(contents.metadata);
   for (SafetensorsTensor& tensor : contents.tensors) {
@@ -96,7 +103,7 @@ void SafetensorsReader::add_index(const std::string& directory, const std::strin
     std::error_code ignored;
     core::require<UserError>(fs::exists(path, ignored), "io",
                              "{} names the shard {}, which is not there; copy it again", index_path, name);
-    add_file(path);
+    add_file(MappedFile(path));
   }
   for (const auto& [tensor, file] : file_of) {
     const SafetensorsTensor* const found = find(tensor);

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 namespace tessera::model {
 namespace {
@@ -75,7 +76,7 @@ struct Findings {
 
 class PretrainedWeights::Impl {
  public:
-  Impl(const std::string& path, const ParamTable& table) : reader(path) {
+  Impl(io::SafetensorsReader files, const std::string& path, const ParamTable& table) : reader(std::move(files)) {
     Findings findings;
     const std::string_view prefix = find_prefix(reader);
     std::unordered_set<std::string> expected;
@@ -128,7 +129,10 @@ class PretrainedWeights::Impl {
 };
 
 PretrainedWeights::PretrainedWeights(const std::string& file_or_directory, const ParamTable& table)
-    : impl_(std::make_unique<Impl>(file_or_directory, table)) {}
+    : PretrainedWeights(io::SafetensorsReader(file_or_directory), file_or_directory, table) {}
+
+PretrainedWeights::PretrainedWeights(io::SafetensorsReader files, const std::string& path, const ParamTable& table)
+    : impl_(std::make_unique<Impl>(std::move(files), path, table)) {}
 
 PretrainedWeights::~PretrainedWeights() = default;
 

@@ -2,6 +2,7 @@
 #include "tessera/report/evaluation_text.hpp"
 #include "tessera/train/commands.hpp"
 #include "train/run_files.hpp"
+#include "train/shared_inputs.hpp"
 #include "train/trained_model.hpp"
 #include "train/trainer.hpp"
 #include "train/weight_source.hpp"
@@ -25,17 +26,15 @@ void write_files(const config::EvalConfig& eval, const EvaluatedSet& set, const 
 
 void evaluate(const config::Command& command, const topology::Group& world, const core::Log& log) {
   config::Command complete = command;
-  std::unique_ptr<data::Dataset> dataset;
   world.agree([&] {
     config::fill_from_checkpoint(complete, recorded_run(command.eval.checkpoint));
-    const config::DataConfig& data = complete.run.data;
-    dataset = data::open_dataset({data.dataset, data.data_path, data::Split::kTest});
     if (world.rank() == 0) {
       require_writable_file("--csv", command.eval.csv);
       require_writable_file("--predictions", command.eval.predictions);
     }
   });
   const config::RunConfig& config = complete.run;
+  const auto dataset = open_shared_dataset({config.data.dataset, config.data.data_path, data::Split::kTest}, world);
   Platform platform;
   world.agree([&] { platform = open_platform(config.runtime, world, log); });
   const auto trained = load_trained_model({command.eval.checkpoint, command.eval.backbone, dataset->num_classes()},

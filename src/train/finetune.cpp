@@ -26,10 +26,8 @@ void give_values(const TrainerParts& parts, const std::optional<std::string>& ch
   const kernels::Ops& ops = *parts.platform.ops;
   engine::FillPiece source = engine::random_init(ops, config.runtime.seed);
   if (config.model.load_pretrained) {
-    world.agree([&] {
-      source = pretrained_source(config.model.pretrained_model_path, parts.model.params(), ops, config.runtime.seed,
-                                 parts.log);
-    });
+    source = pretrained_source({config.model.pretrained_model_path, config.runtime.seed}, parts.model.params(),
+                               parts.platform, parts.log);
   }
   parts.engine.initialise(source);
 }

@@ -38,12 +38,11 @@ struct Planned {
   double image_flops = 0;  // of a training step
   std::int64_t checkpoint_bytes = 0;
   std::optional<PlanAnswers> answers;  // of a fine-tuning, where the GPU's memory is known
-  std::vector<ScalingRow> scaling;     // of a fine-tuning, where the GPU's rate is known
+  Scaling scaling;                     // of a fine-tuning, where the GPU's rate is known
 };
 
 // What the ranks of a fine-tuning tell each other in a step, and how long one takes alone at the rate that is known.
-std::vector<ScalingRow> scaling_of(const config::Command& command, const engine::PlannedRun& run,
-                                   const model::ParamTable& trained) {
+Scaling scaling_of(const config::Command& command, const engine::PlannedRun& run, const model::ParamTable& trained) {
   if (command.plan.tflops <= 0) {
     return {};
   }
@@ -165,7 +164,7 @@ nlohmann::ordered_json to_json(const Planned& planned, const Subject& subject) {
   if (subject.epoch_seconds) {
     json["epoch_seconds"] = *subject.epoch_seconds;
   }
-  for (const ScalingRow& row : planned.scaling) {
+  for (const ScalingRow& row : planned.scaling.rows) {
     json["scaling"].push_back({{"world_size", row.world},
                                {"step_seconds", row.step.seconds},
                                {"reduction_seconds", row.step.reduction},
@@ -199,7 +198,7 @@ void print_table(const Planned& planned, const Subject& subject) {
     fmt::print("  an epoch of training takes {} at {:g} TFLOP/s a rank\n",
                core::format_duration(*subject.epoch_seconds), asked.tflops);
   }
-  if (!planned.scaling.empty()) {
+  if (!planned.scaling.rows.empty()) {
     fmt::print("{}\n", to_text(planned.scaling));
   }
 }

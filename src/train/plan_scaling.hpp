@@ -16,12 +16,16 @@ struct ScalingRow {
   double tokens_per_second = 0;  ///< of all ranks
 };
 
+struct Scaling {
+  std::int64_t num_buckets = 0;
+  std::vector<ScalingRow> rows;  ///< empty: no rate is known
+};
+
 /// Steps at 1, 8, 16, ... 1,024 GPUs by engine::predict_step(), on the fabric that the flags say. `rank_tokens` are
 /// those of a rank's step.
-std::vector<ScalingRow> predict_scaling(const config::PlanConfig& asked, const engine::StepOnOneGpu& step,
-                                        double rank_tokens);
+Scaling predict_scaling(const config::PlanConfig& asked, const engine::StepOnOneGpu& step, double rank_tokens);
 
 /// A table for people, two spaces before each line, no line break at the end.
-std::string to_text(const std::vector<ScalingRow>& rows);
+std::string to_text(const Scaling& scaling);
 
 }  // namespace tessera::train

@@ -1,19 +1,25 @@
 #include "train/prepare_run.hpp"
 
+#include "tessera/checkpoint/reader.hpp"
 #include "tessera/core/error.hpp"
 #include "train/planning.hpp"
 #include "train/run_files.hpp"
 #include "train/run_start.hpp"
+#include "train/shared_inputs.hpp"
 
 #include <utility>
 
 namespace tessera::train {
 namespace {
 
-void open_datasets(const config::RunConfig& run, PreparedRun& prepared) {
+void open_datasets(const config::RunConfig& run, const topology::Group& world, PreparedRun& prepared) {
   const config::DataConfig& config = run.data;
-  prepared.train_set = data::open_dataset({config.dataset, config.data_path, data::Split::kTrain});
-  prepared.test_set = data::open_dataset({config.dataset, config.data_path, data::Split::kTest});
+  prepared.train_set = open_shared_dataset({config.dataset, config.data_path, data::Split::kTrain}, world);
+  prepared.test_set = open_shared_dataset({config.dataset, config.data_path, data::Split::kTest}, world);
+}
+
+void settle_labels(const config::RunConfig& run, PreparedRun& prepared) {
+  const config::DataConfig& config = run.data;
   const std::int64_t num_classes = prepared.num_classes();
   core::require<core::UserError>(config.nb_classes == 0 || config.nb_classes == num_classes, "train",
                                  "--nb_classes {}: {} at {} has {} classes; leave the flag out, or give the other data",
@@ -28,8 +34,9 @@ void open_datasets(const config::RunConfig& run, PreparedRun& prepared) {
 
 PreparedRun prepare_run(const config::RunConfig& config, const topology::Group& world, const core::Log& log) {
   PreparedRun prepared;
+  open_datasets(config, world, prepared);
   world.agree([&] {
-    open_datasets(config, prepared);
+    settle_labels(config, prepared);
     prepared.checkpoint = prepare_output(config, world.rank() == 0, log);
   });
   prepared.checkpoint = share_path(prepared.checkpoint, world);
@@ -45,12 +52,17 @@ state::RunState begin_run(const PreparedRun& prepared, const config::RunConfig& 
   }
   log.info("memory by the plan:\n{}", to_table(plan));
   state::RunState run;
+  state::RunState stored;
+  if (prepared.checkpoint) {
+    const topology::Mesh& mesh = platform.mesh;
+    stored = checkpoint::Reader::open_shared(*prepared.checkpoint, mesh.world, mesh.node).run_state();
+  }
   platform.mesh.world.agree([&] {
     require_memory(plan, platform);
     run = start_state(config, {prepared.train_set->size(), prepared.num_classes(), platform.world()});
     run.backbone = backbone;
     if (prepared.checkpoint) {
-      run = resumed_state(*prepared.checkpoint, run, log);
+      run = resumed_state(*prepared.checkpoint, stored, run, log);
     }
     if (platform.is_first()) {
       write_args(config, platform);

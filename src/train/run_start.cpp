@@ -1,9 +1,9 @@
 #include "train/run_start.hpp"
 
-#include "tessera/checkpoint/reader.hpp"
 #include "tessera/core/error.hpp"
 
 #include <cmath>
+#include <utility>
 
 namespace tessera::train {
 namespace {
@@ -51,8 +51,9 @@ state::RunState start_state(const config::RunConfig& config, const RunFacts& fac
   return run;
 }
 
-state::RunState resumed_state(const std::string& checkpoint, const state::RunState& fresh, const core::Log& log) {
-  state::RunState run = checkpoint::Reader(checkpoint).run_state();
+state::RunState resumed_state(const std::string& checkpoint, state::RunState stored, const state::RunState& fresh,
+                              const core::Log& log) {
+  state::RunState run = std::move(stored);
   const auto kind_of = [](const state::RunState& of) { return of.backbone.empty() ? "fine-tuning" : "linear probe"; };
   std::string fatal;
   compare(fatal, "kind of run", std::string(kind_of(run)), std::string(kind_of(fresh)));

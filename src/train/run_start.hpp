@@ -19,9 +19,10 @@ struct RunFacts {
 /// one step.
 state::RunState start_state(const config::RunConfig& config, const RunFacts& facts);
 
-/// Where a checkpoint's run stands, with the schedule of `fresh`. What may not change between the two (the data and
-/// their order, the effective batch, the model's geometry) is compared: one UserError lists all that differs. What
-/// may (learning rate, epochs, ranks, stage) is told.
-state::RunState resumed_state(const std::string& checkpoint, const state::RunState& fresh, const core::Log& log);
+/// Where a checkpoint's run stands (`stored` in it), with the schedule of `fresh`. What may not change between the two
+/// (the data and their order, the effective batch, the model's geometry) is compared: one UserError lists all that
+/// differs. What may (learning rate, epochs, ranks, stage) is told.
+state::RunState resumed_state(const std::string& checkpoint, state::RunState stored, const state::RunState& fresh,
+                              const core::Log& log);
 
 }  // namespace tessera::train

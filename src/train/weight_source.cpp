@@ -6,6 +6,7 @@
 #include "tessera/checkpoint/run_directory.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/model/pretrained.hpp"
+#include "train/shared_inputs.hpp"
 
 #include <ATen/ops/empty.h>
 
@@ -149,9 +150,15 @@ engine::FillPiece backbone_source(const BackboneSpec& spec, const model::ParamTa
   return from_pretrained(std::move(weights), ops, spec.seed, log);
 }
 
-engine::FillPiece pretrained_source(const std::string& path, const model::ParamTable& table, const kernels::Ops& ops,
-                                    std::uint64_t seed, const core::Log& log) {
-  return from_pretrained(std::make_shared<const model::PretrainedWeights>(path, table), ops, seed, log);
+engine::FillPiece pretrained_source(const PretrainedSpec& spec, const model::ParamTable& table,
+                                    const Platform& platform, const core::Log& log) {
+  io::SafetensorsReader files = open_safetensors(spec.path, platform.mesh);
+  engine::FillPiece source;
+  platform.mesh.world.agree([&] {
+    source = from_pretrained(std::make_shared<const model::PretrainedWeights>(std::move(files), spec.path, table),
+                             *platform.ops, spec.seed, log);
+  });
+  return source;
 }
 
 engine::FillPiece trained_source(const std::string& path, const model::ParamTable& table, at::ScalarType compute,

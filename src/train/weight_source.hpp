@@ -5,6 +5,7 @@
 #include "tessera/engine/engine.hpp"
 #include "tessera/kernels/ops.hpp"
 #include "tessera/model/param_table.hpp"
+#include "train/platform.hpp"
 
 #include <cstdint>
 #include <string>
@@ -12,9 +13,14 @@
 namespace tessera::train {
 
 /// First values from pretrained files, and random ones for what these lack (patch embedding and head of a language
-/// model). Throws UserError as model::PretrainedWeights does.
-engine::FillPiece pretrained_source(const std::string& path, const model::ParamTable& table, const kernels::Ops& ops,
-                                    std::uint64_t seed, const core::Log& log);
+/// model). Each node opens the files once. Throws AgreedUserError as model::PretrainedWeights does UserError.
+/// Collective over the run.
+struct PretrainedSpec {
+  std::string path;
+  std::uint64_t seed = 0;
+};
+engine::FillPiece pretrained_source(const PretrainedSpec& spec, const model::ParamTable& table,
+                                    const Platform& platform, const core::Log& log);
 
 /// Trained values, all of them, from a checkpoint directory, or from what checkpoint::ImportSource reads: consolidated
 /// files of every kind, and other programs'. `compute` says which of weight and master to take; `averages`, of a

@@ -63,7 +63,7 @@ TOOL_MODULES = {"core", "config", "io", "state", "checkpoint", "topology", "mode
 
 # Of some modules only one header may be seen.
 ONLY_HEADERS = {
-    ("checkpoint", "topology"): {"group.hpp"},
+    ("checkpoint", "topology"): {"group.hpp", "shared_files.hpp"},
     ("checkpoints_tools", "topology"): {"group.hpp"},
     ("checkpoints_tools", "config"): {"model_shape.hpp", "run_config.hpp"},
     ("checkpoints_tools", "model"): {"param_table.hpp"},

@@ -120,6 +120,22 @@ class ImageFolder : public testing::Test {
   test::ScratchDirectory scratch_;
 };
 
+TEST_F(ImageFolder, IsTheSameByAnotherRanksList) {
+  const auto train = open_dataset(spec(Split::kTrain));
+  DatasetSpec listed = spec(Split::kTrain);
+  listed.listing = list_dataset(listed);
+  fs::rename(file("train"), file("elsewhere"));  // nobody looks again
+  const auto same = open_dataset(listed);
+  EXPECT_EQ(same->class_names(), train->class_names());
+  ASSERT_EQ(same->size(), train->size());
+  for (std::int64_t i = 0; i < train->size(); ++i) {
+    EXPECT_EQ(same->name(i), train->name(i));
+    EXPECT_EQ(same->label(i), train->label(i));
+  }
+  listed.listing.resize(listed.listing.size() / 2);
+  EXPECT_THROW(open_dataset(listed), core::Error);
+}
+
 TEST_F(ImageFolder, ListsImagesAsTorchvisionDoes) {
   const auto train = open_dataset(spec(Split::kTrain));
   EXPECT_EQ(train->class_names(), (std::vector<std::string>{"cat", "dog"}));

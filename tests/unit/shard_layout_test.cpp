@@ -66,7 +66,7 @@ TEST_P(ShardLayoutTest, PadsEachShardToTheAlignment) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Worlds, ShardLayoutTest, testing::Values(1, 2, 3, 4, 5, 8, 17, 64, 256, 1000, 1024));
+INSTANTIATE_TEST_SUITE_P(Worlds, ShardLayoutTest, testing::Values(1, 2, 3, 4, 5, 8, 17, 64, 256, 1000, 1024, 4096));
 
 TEST(ShardLayout, KeepsTheOrderInWhichBackwardFinishes) {
   const model::ParamTable table = model::build_param_table(small_shape(), kGeometry);

@@ -2,6 +2,7 @@
 
 #include "tessera/state/run_state.hpp"
 #include "tessera/state/state_view.hpp"
+#include "tessera/topology/group.hpp"
 
 #include <cstdint>
 #include <functional>
@@ -9,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tessera::checkpoint {
@@ -47,6 +49,9 @@ class Reader {
   /// Throws UserError that says what is wrong where the directory is not a whole checkpoint: no manifest, a damaged or
   /// newer one, a file of another size, a state.h5 whose structure is damaged or does not hold the tensors.
   explicit Reader(const std::string& directory);
+  /// The same for all ranks of `node`, which share a machine: its first rank opens and checks the files, and the others
+  /// take over what it has. Throws AgreedUserError. Collective over `world`, of which `node` is the part on this node.
+  static Reader open_shared(const std::string& directory, const topology::Group& world, const topology::Group& node);
 
   [[nodiscard]] const std::string& path() const;
   [[nodiscard]] const state::RunState& run_state() const;
@@ -71,6 +76,7 @@ class Reader {
 
  private:
   struct Contents;
+  explicit Reader(std::shared_ptr<const Contents> contents) : contents_(std::move(contents)) {}
   std::shared_ptr<const Contents> contents_;
 };
 

@@ -58,7 +58,12 @@ struct DatasetSpec {
   config::DatasetKind kind = config::DatasetKind::kCifar10;
   std::string path;  ///< a directory, or for CIFAR the .tar.gz itself
   Split split = Split::kTrain;
+  std::string listing{};  ///< of list_dataset() on another rank; empty: look into the directories
 };
+
+/// Of an image folder the names of its files, so that one rank walks through its directories for all; of other kinds
+/// nothing. Throws UserError as open_dataset() does.
+std::string list_dataset(const DatasetSpec& spec);
 
 /// Opens one part of a data set, reading CIFAR and IDX files into memory whole.
 ///

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "tessera/io/random_access_file.hpp"
+
 #include <cstddef>
 #include <span>
 #include <string>
@@ -15,6 +17,8 @@ class MappedFile {
  public:
   /// Throws UserError with the path and the system's reason where the file cannot be opened or mapped.
   explicit MappedFile(std::string path);
+  /// Maps a file that is open already.
+  explicit MappedFile(RandomAccessFile file);
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&& other) noexcept;
   MappedFile(const MappedFile&) = delete;
@@ -22,12 +26,14 @@ class MappedFile {
   ~MappedFile();
 
   [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
-  [[nodiscard]] const std::string& path() const { return path_; }
+  [[nodiscard]] const std::string& path() const { return file_.path(); }
+  /// Belongs to this object.
+  [[nodiscard]] int descriptor() const { return file_.descriptor(); }
 
  private:
   void unmap() noexcept;
 
-  std::string path_;
+  RandomAccessFile file_;
   std::span<const std::byte> bytes_;
 };
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 namespace tessera::io {
 
@@ -17,11 +18,15 @@ class RandomAccessFile {
  public:
   /// Throws UserError with the path and the system's reason.
   explicit RandomAccessFile(std::string path);
+  /// A file that is open already: takes its descriptor, and uses the path in messages alone.
+  RandomAccessFile(std::string path, int descriptor) : path_(std::move(path)), file_(descriptor) {}
 
   /// Exactly `size` bytes from `offset` on. Throws UserError where the file ends before, or cannot be read.
   void read(std::int64_t offset, std::size_t size, void* target) const;
 
   [[nodiscard]] const std::string& path() const { return path_; }
+  /// Belongs to this object.
+  [[nodiscard]] int descriptor() const { return file_.get(); }
 
  private:
   std::string path_;

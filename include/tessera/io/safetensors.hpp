@@ -46,6 +46,10 @@ class SafetensorsReader {
  public:
   /// Throws UserError, as parse_safetensors() and MappedFile do, and where an index and its shards disagree.
   explicit SafetensorsReader(const std::string& file_or_directory);
+  /// Of files that are open already: those of another reader, in its order, which has held them against an index.
+  explicit SafetensorsReader(std::vector<RandomAccessFile> files);
+
+  [[nodiscard]] const std::vector<MappedFile>& files() const { return files_; }
 
   /// Every tensor, file after file in the order of their names.
   [[nodiscard]] const std::vector<SafetensorsTensor>& tensors() const { return tensors_; }
@@ -55,7 +59,7 @@ class SafetensorsReader {
   [[nodiscard]] const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
  private:
-  void add_file(const std::string& path);
+  void add_file(MappedFile file);
   void add_index(const std::string& directory, const std::string& index_path);
 
   std::vector<MappedFile> files_;

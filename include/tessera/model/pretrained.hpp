@@ -1,5 +1,6 @@
 #pragma once
 
+#include "tessera/io/safetensors.hpp"
 #include "tessera/model/param_table.hpp"
 
 #include <cstdint>
@@ -20,6 +21,8 @@ class PretrainedWeights {
   /// head, which images have no use for, may be there and are passed over. Patch embedding and classifier may be
   /// absent, all of them: they start from random values.
   PretrainedWeights(const std::string& file_or_directory, const ParamTable& table);
+  /// The same of files that are open; `path` names them in messages.
+  PretrainedWeights(io::SafetensorsReader files, const std::string& path, const ParamTable& table);
   PretrainedWeights(const PretrainedWeights&) = delete;
   PretrainedWeights& operator=(const PretrainedWeights&) = delete;
   PretrainedWeights(PretrainedWeights&&) = delete;
