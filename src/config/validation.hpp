@@ -30,6 +30,9 @@ void settle_model(Checked checked);
 /// Settings against each other and against the file system.
 void check_settings(Checked checked);
 
+/// What only `tessera plan` is asked, and flags that have no effect on what it answers.
+void check_plan(Checked checked);
+
 /// What `tessera compare` and `tessera report` are asked, which have no settings of a run.
 void check_runs(Checked checked);
 
