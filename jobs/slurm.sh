@@ -5,24 +5,38 @@
 . jobs/launch.sh
 
 readonly stopped_in_time=75 # tessera's exit status where it was asked to stop, and saved
-status=0 ended_by_slurm=no
+status=0 ended_by_slurm=no start_seconds=${TESSERA_START_SECONDS:-1800}
 
-# Starts `command`, and waits for its end: status.
+# What tells one start's args.json from another's.
+args_file() { stat -c '%i %y' "$output/args.json" 2>/dev/null || true; }
+
+# A rank that stands still before the ranks watch each other is missed by nobody: no args.json in time, no start.
+end_start() {
+  [[ $(args_file) == "$1" ]] || return 0
+  echo "jobs/$script: the run has not begun within $start_seconds s: ended (TESSERA_START_SECONDS: for slower ones)" >&2
+  # Under srun the step's processes are Slurm's; mpirun ends its own.
+  if [[ ${command[0]} == srun ]]; then scancel --signal=KILL "$SLURM_JOB_ID.0"; else kill "$2"; fi || true
+}
+
+# Starts `command`, and waits for its end: status. `$1`: args_file before it.
 run_command() {
-  local pid
+  local pid timer code=0
   "${command[@]}" & pid=$!
+  sleep "$start_seconds" & timer=$!
   # From #SBATCH --signal=B:USR1@...: the launcher gives it to every rank.
   trap 'kill -USR1 "$pid" 2>/dev/null' USR1
   # scancel and the time limit give SIGTERM to the ranks as well: it is not passed on, and this shell outlives it.
   trap 'ended_by_slurm=yes' TERM
   # Each signal ends a wait.
-  while kill -0 "$pid" 2>/dev/null; do wait "$pid" || true; done
-  wait "$pid" && status=0 || status=$?
+  while kill -0 "$pid" 2>/dev/null; do
+    wait -n "$pid" ${timer:+"$timer"} && code=0 || code=$?
+    [[ -n $timer ]] && ! kill -0 "$timer" 2>/dev/null && timer='' && end_start "$1" "$pid"
+  done
+  wait "$pid" 2>/dev/null && status=0 || status=$?
+  ((status != 127)) || status=$code # a bash that remembers a status once
+  [[ -z $timer ]] || kill "$timer" 2>/dev/null || true
   trap - USR1
 }
-
-# What tells one start's args.json from another's.
-args_file() { stat -c '%i %y' "$output/args.json" 2>/dev/null || true; }
 
 # srun has been seen to end with 0 though some of its tasks never began: believe what the run itself wrote.
 check_world() {
@@ -55,7 +69,7 @@ train() {
   default_flags --resume auto
   before=$(args_file)
   set_command "$SLURM_NTASKS" "$1" "${flags[@]}"
-  run_command
+  run_command "$before"
   ((status != 0)) || check_world "$before"
   say_end
 }

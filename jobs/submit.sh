@@ -11,7 +11,8 @@ usage() {
 usage: jobs/submit.sh NAME [--nodes N] [--ntasks-per-node N] [--after JOB] [--lines FILE] [--gpu_memory BYTES] [--dry_run]
                            [--sbatch OPTION]... -- FLAGS
 
-NAME is one of jobs/*.sbatch: single_node, multi_node, short_limit, linprobe, consolidate, sweep.
+NAME is one of jobs/*.sbatch: single_node, multi_node, offload, short_limit, linprobe,
+consolidate, sweep.
 Before it queues, it sees whether the programs are built, what FLAGS name is there, the output can be written, the plan of
 the run is sound (tessera plan; with --gpu_memory, that a rank fits), and Slurm would take the job. The job's number goes to
 stdout.
@@ -99,7 +100,7 @@ check_writable() {
 check_plan() {
   local ranks run text
   [[ $name != consolidate && $name != linprobe ]] || return 0
-  default_config configs/zero2.json
+  default_config "$(sed -n 's/^default_config //p' "$job")"
   ranks=$(($(option --nodes) * $(option --ntasks-per-node)))
   for ((run = 1; run <= num_runs; ++run)); do
     own_flags=()

@@ -1,4 +1,4 @@
-// What ends jobs before their time, under a real Slurm.
+// What ends jobs for good before their time, under a real Slurm. rounds.sh is about those that go on.
 #include "support/slurm_test.hpp"
 
 #include <gtest/gtest.h>
@@ -33,26 +33,6 @@ class InterruptionsTest : public SlurmTest {
     EXPECT_TRUE(becomes_true([] { return ranks().empty(); }, 30)) << "left over: " << ranks();
   }
 };
-
-TEST_F(InterruptionsTest, AskedToStopItSavesIsRequeuedAndEndsAsIfItHadNotBeen) {
-  const std::string id = cluster().id_of(cluster().submit("short_limit --nodes 2 -- " + flags_of("run", 20)));
-  ASSERT_TRUE(becomes_true([&] { return has_stepped("run"); }, 120)) << cluster().log(id);
-  ASSERT_EQ(cluster().run("scancel --batch --signal=USR1 " + id).status, 0);
-  expect_completed(id);
-  EXPECT_EQ(cluster().job(id).at("Restarts"), "1") << cluster().log(id);
-  const std::string restarts = read_file(file("run/restarts.txt"));
-  EXPECT_NE(restarts.find("start 0 status 75 newest checkpoint-"), std::string::npos) << restarts;
-
-  const CommandResult whole =
-      run_ranks(4, "finetune " + flags_of("whole", 20) + " --config " TESSERA_CONFIGS "/zero2.json");
-  ASSERT_EQ(whole.status, 0) << whole.output;
-  const CommandResult same =
-      tessera_ckpt("diff " + file("run/checkpoint-final") + " " + file("whole/checkpoint-final"));
-  EXPECT_EQ(same.status, 0) << same.output;
-  for (const char* const figure : {"step", "loss", "grad_norm", "lr"}) {
-    EXPECT_EQ(column(file("run/steps.jsonl"), figure), column(file("whole/steps.jsonl"), figure)) << figure;
-  }
-}
 
 TEST_F(InterruptionsTest, ScancelLeavesACheckpointAndNoProcess) {
   const std::string id = long_job("run");

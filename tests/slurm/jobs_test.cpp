@@ -35,7 +35,7 @@ TEST_F(SlurmTest, SeveralNodesThenConsolidation) {
   EXPECT_EQ(same.status, 0) << same.output;
 }
 
-TEST_F(SlurmTest, OneNodeThenALinearProbe) {
+TEST_F(SlurmTest, OneNodeThenALinearProbeBesideOffload) {
   const std::string run = file("run");
   const std::string id = cluster().id_of(cluster().submit("single_node -- " + flags() + " --output_dir " + run));
   const std::string probe = cluster().id_of(cluster().submit(
@@ -43,8 +43,12 @@ TEST_F(SlurmTest, OneNodeThenALinearProbe) {
       " -- --device cpu --num_workers 1 --batch_size 10 --epochs 1 "
       "--warmup_epochs 0 --data_path " +
       file("data") + " --finetune_checkpoint " + run + "/checkpoint-final --output_dir " + file("probe")));
+  const std::string offloaded =
+      cluster().id_of(cluster().submit("offload -- " + flags() + " --output_dir " + file("offloaded")));
   expect_completed(id);
   expect_completed(probe);
+  expect_completed(offloaded);
+  EXPECT_EQ(Json::parse(read_file(file("offloaded/args.json")))["offload_optimizer"], "cpu");
   EXPECT_TRUE(fs::exists(file("probe/final_results.json")));
   EXPECT_EQ(Json::parse(read_file(file("probe/args.json")))["opt"], "lars") << "as configs/zero2_linprobe.json says";
 }
