@@ -34,7 +34,8 @@ void give_values(const TrainerParts& parts, const std::optional<std::string>& ch
 
 }  // namespace
 
-Ending finetune(const config::RunConfig& config, const topology::Group& world, const core::Log& log) {
+Ending finetune(const config::RunConfig& given, const topology::Group& world, const core::Log& log) {
+  config::RunConfig config = given;
   const auto stopper = stopper_of(config, world, log);
   const PreparedRun prepared = prepare_run(config, world, log);
   const Platform& platform = prepared.platform;

@@ -72,7 +72,7 @@ Ending linprobe(const config::Command& command, const topology::Group& world, co
   if (!command.run.probe.finetune_checkpoint.empty()) {
     world.agree([&] { config::fill_from_checkpoint(complete, recorded_run(command.run.probe.finetune_checkpoint)); });
   }
-  const config::RunConfig& config = complete.run;
+  config::RunConfig& config = complete.run;
   const PreparedRun prepared = prepare_run(config, world, log);
   const Platform& platform = prepared.platform;
   const std::int64_t num_classes = prepared.num_classes();

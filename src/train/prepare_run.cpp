@@ -32,7 +32,7 @@ void settle_labels(const config::RunConfig& run, PreparedRun& prepared) {
 
 }  // namespace
 
-PreparedRun prepare_run(const config::RunConfig& config, const topology::Group& world, const core::Log& log) {
+PreparedRun prepare_run(config::RunConfig& config, const topology::Group& world, const core::Log& log) {
   PreparedRun prepared;
   open_datasets(config, world, prepared);
   world.agree([&] {
@@ -41,6 +41,11 @@ PreparedRun prepare_run(const config::RunConfig& config, const topology::Group& 
   });
   prepared.checkpoint = share_path(prepared.checkpoint, world);
   world.agree([&] { prepared.platform = open_platform(config.runtime, world, log); });
+  if (prepared.checkpoint) {
+    const topology::Mesh& mesh = prepared.platform.mesh;
+    prepared.stored = checkpoint::Reader::open_shared(*prepared.checkpoint, mesh.world, mesh.node).run_state();
+    world.agree([&] { config = with_saved_batch(config, *prepared.checkpoint, prepared.stored, world.size(), log); });
+  }
   return prepared;
 }
 
@@ -52,17 +57,12 @@ state::RunState begin_run(const PreparedRun& prepared, const config::RunConfig& 
   }
   log.info("memory by the plan:\n{}", to_table(plan));
   state::RunState run;
-  state::RunState stored;
-  if (prepared.checkpoint) {
-    const topology::Mesh& mesh = platform.mesh;
-    stored = checkpoint::Reader::open_shared(*prepared.checkpoint, mesh.world, mesh.node).run_state();
-  }
   platform.mesh.world.agree([&] {
     require_memory(plan, platform);
     run = start_state(config, {prepared.train_set->size(), prepared.num_classes(), platform.world()});
     run.backbone = backbone;
     if (prepared.checkpoint) {
-      run = resumed_state(*prepared.checkpoint, stored, run, log);
+      run = resumed_state(*prepared.checkpoint, prepared.stored, run, log);
     }
     if (platform.is_first()) {
       write_args(config, platform);

@@ -2,6 +2,7 @@
 
 #include "tessera/core/error.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -15,7 +16,40 @@ void compare(std::string& differences, const char* what, const T& then, const T&
   }
 }
 
+// What the user can do where `batch` images do not divide among the ranks: the greatest --batch_size up to `wanted`
+// that does, or else another number of ranks.
+std::string ways_to_divide(std::int64_t batch, int world, std::int64_t wanted) {
+  if (batch % world != 0) {
+    return fmt::format("take a number of ranks that divides {}", batch);
+  }
+  std::int64_t fitting = std::min(wanted, batch / world);
+  while (batch % (fitting * world) != 0) {
+    --fitting;
+  }
+  return fmt::format("give --batch_size {}, or take another number of ranks", fitting);
+}
+
 }  // namespace
+
+config::RunConfig with_saved_batch(const config::RunConfig& config, const std::string& checkpoint,
+                                   const state::RunState& stored, int world, const core::Log& log) {
+  config::RunConfig adapted = config;
+  if (stored.world_size == world || stored.world_size == 0 || stored.effective_batch == config.effective_batch(world)) {
+    return adapted;
+  }
+  const std::int64_t together = config.data.batch_size * world;
+  core::require<core::UserError>(
+      stored.effective_batch % together == 0, "train",
+      "{} has {} images per optimizer step, on {} ranks; {} ranks with --batch_size {} take {} at a time, and no "
+      "--accum_iter makes the one of the other: {}",
+      checkpoint, stored.effective_batch, stored.world_size, world, config.data.batch_size, together,
+      ways_to_divide(stored.effective_batch, world, config.data.batch_size));
+  adapted.data.accum_iter = stored.effective_batch / together;
+  log.info("{} ranks now, {} when {} was saved: --accum_iter {} in place of {} keeps its {} images per optimizer step",
+           world, stored.world_size, checkpoint, adapted.data.accum_iter, config.data.accum_iter,
+           stored.effective_batch);
+  return adapted;
+}
 
 state::RunState start_state(const config::RunConfig& config, const RunFacts& facts) {
   const std::int64_t batch = config.effective_batch(facts.world);

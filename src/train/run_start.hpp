@@ -19,6 +19,12 @@ struct RunFacts {
 /// one step.
 state::RunState start_state(const config::RunConfig& config, const RunFacts& facts);
 
+/// `config` for going on from `checkpoint`, in which `stored` stands, on `world` ranks. On another number than it was
+/// saved on, --accum_iter becomes what keeps the images per optimizer step, and with them steps, schedule and order of
+/// the data; that is told. Throws UserError where no whole number does.
+config::RunConfig with_saved_batch(const config::RunConfig& config, const std::string& checkpoint,
+                                   const state::RunState& stored, int world, const core::Log& log);
+
 /// Where a checkpoint's run stands (`stored` in it), with the schedule of `fresh`. What may not change between the two
 /// (the data and their order, the effective batch, the model's geometry) is compared: one UserError lists all that
 /// differs. What may (learning rate, epochs, ranks, stage) is told.

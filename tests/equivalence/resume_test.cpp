@@ -133,6 +133,29 @@ TEST_F(ResumeTest, OtherWorldsAndStagesGoOnWithinTheOrderOfSums) {
   EXPECT_EQ(column(out("parts") + "/steps.jsonl", "lr"), column(out("whole") + "/steps.jsonl", "lr"));
 }
 
+// 24 images a step, whatever the number of ranks, with the same flags.
+TEST_F(ResumeTest, FewerAndMoreRanksKeepTheImagesPerStep) {
+  const std::string flags = "--epochs 2 --zero_stage 2 --mixup 0.8 ";
+  const std::string same = flags + "--batch_size 2 --accum_iter 3 ";
+  ASSERT_EQ(finetune(1, data(), out("whole"), flags + "--batch_size 2 --accum_iter 12").status, 0);
+  ASSERT_EQ(finetune(4, data(), out("parts"), same + "--max_steps 3").status, 0);
+  const auto go_on = [&](int ranks, const std::string& more, const std::string& words) {
+    const CommandResult result = finetune(ranks, data(), out("parts"), same + "--resume auto " + more);
+    ASSERT_EQ(result.status, 0) << result.output;
+    EXPECT_NE(result.output.find(words), std::string::npos) << result.output;
+  };
+  go_on(2, "--max_steps 7", "2 ranks now, 4 when ");
+  go_on(1, "--max_steps 11", "--accum_iter 12 in place of 3 keeps its 24 images per optimizer step");
+  const CommandResult uneven = finetune(3, data(), out("parts"), flags + "--batch_size 6 --accum_iter 3 --resume auto");
+  EXPECT_EQ(uneven.status, 2) << uneven.output;
+  EXPECT_NE(uneven.output.find("give --batch_size 4, or take another number of ranks"), std::string::npos)
+      << uneven.output;
+  go_on(3, "", "--accum_iter 4 in place of 3");
+  expect_near_columns("parts", "whole", "loss", 16 * 24 * 16 * 1.2e-7);
+  EXPECT_EQ(column(out("parts") + "/steps.jsonl", "lr"), column(out("whole") + "/steps.jsonl", "lr"));
+  EXPECT_NE(read_file(out("parts") + "/args.json").find("\"accum_iter\": 4"), std::string::npos);
+}
+
 TEST_F(ResumeTest, TheConsolidatedFileGivesTheAccuracyOfTheRun) {
   ASSERT_EQ(finetune(2, data(), out("run"), "--zero_stage 2 --epochs 20 --batch_size 10").status, 0);
   (void)consolidated("run");
