@@ -1,11 +1,15 @@
 #include "tessera/comm/make_collectives.hpp"
 
 #include "comm/backends.hpp"
+#include "comm/watched.hpp"
 #include "tessera/core/error.hpp"
 
-namespace tessera::comm {
+#include <utility>
 
-std::unique_ptr<Collectives> make_collectives(const topology::Mesh& mesh, Backend backend) {
+namespace tessera::comm {
+namespace {
+
+std::unique_ptr<Collectives> choose(const topology::Mesh& mesh, Backend backend) {
   const topology::DeviceBinding& device = mesh.device;
   if (backend == Backend::kNccl) {
     core::require<core::UserError>(device.on_gpu, "comm",
@@ -25,6 +29,14 @@ std::unique_ptr<Collectives> make_collectives(const topology::Mesh& mesh, Backen
     }
   }
   return device.on_gpu ? make_mpi_staged(mesh.world) : make_mpi_host(mesh.world);
+}
+
+}  // namespace
+
+std::unique_ptr<Collectives> make_collectives(const topology::Mesh& mesh, Backend backend) {
+  auto chosen = choose(mesh, backend);
+  core::ProgressBoard* const board = mesh.world.board();
+  return board != nullptr && mesh.world.size() > 1 ? watched(std::move(chosen), *board) : std::move(chosen);
 }
 
 }  // namespace tessera::comm

@@ -5,6 +5,9 @@
 
 #include <nccl.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <span>
 #include <utility>
 #include <vector>
@@ -68,11 +71,48 @@ class NcclCollectives final : public Collectives {
     ncclComm_t comm = nullptr;
     check(ncclCommInitRank(&comm, size, id, rank), "ncclCommInitRank");
     comm_ = core::Handle<ncclComm_t, destroy_comm>(comm);
+    check_cuda(cudaGetDevice(&device_), "cudaGetDevice");
+    std::ranges::generate(ends_, make_event);
+  }
+  NcclCollectives(const NcclCollectives&) = delete;
+  NcclCollectives& operator=(const NcclCollectives&) = delete;
+  ~NcclCollectives() override {
+    if (aborted_) {
+      static_cast<void>(comm_.release());
+    }
   }
 
   [[nodiscard]] int rank() const override { return rank_; }
   [[nodiscard]] int size() const override { return size_; }
   [[nodiscard]] std::string name() const override { return "nccl"; }
+
+  [[nodiscard]] std::string device_error() override {
+    ncclResult_t found = ncclSuccess;
+    if (aborted_ || ncclCommGetAsyncError(comm_.get(), &found) != ncclSuccess) {
+      return {};
+    }
+    return found == ncclSuccess || found == ncclInProgress
+               ? ""
+               : fmt::format("NCCL: {} ({})", ncclGetErrorString(found), ncclGetLastError(comm_.get()));
+  }
+  // On its stream they end in the order in which they began.
+  [[nodiscard]] std::int64_t num_completed() override {
+    if (cudaSetDevice(device_) != cudaSuccess) {  // of the watchdog's thread
+      return -1;
+    }
+    const std::int64_t begun = num_begun_;
+    const std::int64_t oldest = std::max<std::int64_t>(0, begun - static_cast<std::int64_t>(ends_.size()));
+    std::int64_t done = begun;
+    while (done > oldest && cudaEventQuery(end_of(done).get()) != cudaSuccess) {
+      --done;
+    }
+    return done;
+  }
+  void abort() noexcept override {
+    if (!aborted_.exchange(true)) {
+      ncclCommAbort(comm_.get());
+    }
+  }
 
   Ticket reduce_scatter(const void* send, void* receive, std::size_t count, core::DType dtype,
                         core::Stream producer) override {
@@ -103,11 +143,24 @@ class NcclCollectives final : public Collectives {
     order(to_cuda(producer), stream_.get(), event);
     check(call(), what);
     check_cuda(cudaEventRecord(event.get(), stream_.get()), "cudaEventRecord");
+    const std::int64_t number = num_begun_ + 1;
+    check_cuda(cudaEventRecord(end_of(number).get(), stream_.get()), "cudaEventRecord");
+    num_begun_ = number;
     return Ticket(std::make_unique<EventPending>(events_, std::move(event)));
+  }
+
+  // Of one of the last collectives, counted from 1. Its event is recorded anew while another thread may ask it: then
+  // that thread hears of a later collective.
+  [[nodiscard]] const Event& end_of(std::int64_t number) const {
+    return ends_[static_cast<std::size_t>(number) % ends_.size()];
   }
 
   int rank_;
   int size_;
+  int device_ = 0;
+  std::atomic<bool> aborted_{false};
+  std::atomic<std::int64_t> num_begun_{0};
+  std::array<Event, 64> ends_;
   EventPool events_;
   OwnedStream stream_;
   core::Handle<ncclComm_t, destroy_comm> comm_;

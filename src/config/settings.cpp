@@ -218,6 +218,13 @@ Settings runtime_settings(RuntimeConfig& runtime) {
       {"steps_per_print", "N", kForTraining, &runtime.steps_per_print,
        "optimizer steps per line of progress; on a terminal the live line averages over as many", Range::kPositive,
        "steps_per_print"},
+      {"heartbeat_timeout", "SECONDS", kForAll, &runtime.heartbeat_timeout,
+       "a rank without a sign of life for so long is given up, and the run ends with status 1; before the first step, "
+       "six times that",
+       Range::kPositive},
+      {"collective_timeout", "SECONDS", kForAll, &runtime.collective_timeout,
+       "so does a run in which a rank waits for others for so long; before the first step, six times that",
+       Range::kPositive},
       {"max_minutes", "N", kForTraining, &runtime.max_minutes,
        "save and stop, with exit status 75, before N minutes are over; 0: no limit but the Slurm job's own",
        Range::kNonNegative},

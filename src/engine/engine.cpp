@@ -8,6 +8,7 @@
 #include "engine/sharded_optimizer.hpp"
 #include "engine/whole_weights.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/progress_board.hpp"
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros.h>
@@ -132,7 +133,10 @@ Engine::Impl::Sums Engine::Impl::sums_over_ranks(const at::Tensor& metrics) {
     const bool whole = gradient.numel() == context.bucket(bucket).num_elements;
     context.optimizer_ops().add_sum_of_squares(whole ? context.shard(gradient, bucket) : gradient, squares);
   }
-  const at::Tensor on_host = at::cat({squares.view({1}), metrics.to(squares.device()), trust.view({-1})}).cpu();
+  const at::Tensor on_host = [&] {
+    const core::ProgressBoard::Wait waiting(group.board(), {"the device's work of this step, with all reductions"});
+    return at::cat({squares.view({1}), metrics.to(squares.device()), trust.view({-1})}).cpu();
+  }();
   const auto* const numbers = on_host.const_data_ptr<double>();
   std::vector<double> all(numbers, numbers + on_host.numel());
   group.sum(all);

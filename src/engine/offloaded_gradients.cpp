@@ -51,7 +51,7 @@ class OffloadedGradients final : public GradientBuckets {
       work_.release(bucket, {});
     }
     const at::Tensor arriving = context_.shard(whole, bucket);
-    comm::Ticket reduction = reduce_scatter(context_, whole, arriving);
+    comm::Ticket reduction = reduce_scatter(context_, whole, arriving, bucket);
     context_.host->down.follow_current();
     reduction.wait(context_.host->down.stream());
     const SideCopies::Done copied = bring_down(arriving, shards_[static_cast<std::size_t>(bucket)]);

@@ -30,6 +30,7 @@ void ParameterBuckets::gather(int bucket) { gather_behind(bucket, context_.strea
 
 void ParameterBuckets::gather_behind(int bucket, core::Stream producer) {
   const at::Tensor mine = context_.shard(whole(bucket), bucket);
+  context_.collectives.announce(bucket);
   comm::Ticket ticket = context_.collectives.all_gather(mine.const_data_ptr(), whole(bucket).mutable_data_ptr(),
                                                         static_cast<std::size_t>(mine.numel()),
                                                         to_dtype(context_.options.compute), producer);

@@ -45,7 +45,7 @@ class PartitionedGradients final : public GradientBuckets {
     at::Tensor& shard = shards_[static_cast<std::size_t>(bucket)];
     const bool arrives_in_place = first_ && shard.scalar_type() == whole.scalar_type();
     const at::Tensor arriving = arrives_in_place ? shard : context_.shard(whole, bucket);
-    auto ticket = std::make_shared<comm::Ticket>(reduce_scatter(context_, whole, arriving));
+    auto ticket = std::make_shared<comm::Ticket>(reduce_scatter(context_, whole, arriving, bucket));
     (wire_ ? *wire_ : work_).release(bucket, [this, ticket, arriving, bucket, first = first_] {
       ticket->wait(context_.stream());
       keep(arriving, bucket, first);

@@ -18,7 +18,8 @@ comm::Ticket wait_unless_overlapping(const Context& context, comm::Ticket ticket
 
 }  // namespace
 
-comm::Ticket reduce_scatter(const Context& context, const at::Tensor& whole, const at::Tensor& shard) {
+comm::Ticket reduce_scatter(const Context& context, const at::Tensor& whole, const at::Tensor& shard, int bucket) {
+  context.collectives.announce(bucket);
   return wait_unless_overlapping(context,
                                  context.collectives.reduce_scatter(whole.const_data_ptr(), shard.mutable_data_ptr(),
                                                                     static_cast<std::size_t>(shard.numel()),
@@ -27,8 +28,9 @@ comm::Ticket reduce_scatter(const Context& context, const at::Tensor& whole, con
 
 comm::Ticket reduce_in_place(const Context& context, at::Tensor& whole, int bucket, Part part) {
   if (part == Part::kShard) {
-    return reduce_scatter(context, whole, context.shard(whole, bucket));
+    return reduce_scatter(context, whole, context.shard(whole, bucket), bucket);
   }
+  context.collectives.announce(bucket);
   return wait_unless_overlapping(
       context, context.collectives.all_reduce(whole.mutable_data_ptr(), static_cast<std::size_t>(whole.numel()),
                                               to_dtype(whole.scalar_type()), context.stream()));

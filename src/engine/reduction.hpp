@@ -11,9 +11,9 @@
 
 namespace tessera::engine {
 
-/// Starts the sum over the ranks of this rank's shard of a whole bucket, into `shard` (which may be that part of
+/// Starts the sum over the ranks of this rank's shard of the whole bucket, into `shard` (which may be that part of
 /// `whole`). Waits for it at once where overlap is off. Collective over the run.
-comm::Ticket reduce_scatter(const Context& context, const at::Tensor& whole, const at::Tensor& shard);
+comm::Ticket reduce_scatter(const Context& context, const at::Tensor& whole, const at::Tensor& shard, int bucket);
 
 /// Starts the sum of a whole bucket over the ranks, in place: this rank's shard of it (reduce-scatter), or all of it
 /// (all-reduce). Waits for it at once where overlap is off. Collective over the run.

@@ -32,6 +32,7 @@ void wait_patiently(MPI_Request request, const char* what) {
 template <class Blocking, class Starting>
 void communicate(const Group::Impl& impl, const char* what, const Blocking& block, const Starting& start) {
   if (!impl.patient) {
+    const core::ProgressBoard::Wait waiting(impl.board.get(), {what});
     check_mpi(block(), what);
     return;
   }
@@ -143,7 +144,7 @@ Group Group::split(int color) const {
   }
   MPI_Comm part = MPI_COMM_NULL;
   check_mpi(MPI_Comm_split(impl_->comm, color, rank(), &part), "MPI_Comm_split");
-  return adopt_communicator(part);
+  return adopt_communicator(part, /*patient=*/false, impl_->board);
 }
 
 Group Group::split_by_node() const {
@@ -153,7 +154,7 @@ Group Group::split_by_node() const {
   MPI_Comm part = MPI_COMM_NULL;
   check_mpi(MPI_Comm_split_type(impl_->comm, MPI_COMM_TYPE_SHARED, rank(), MPI_INFO_NULL, &part),
             "MPI_Comm_split_type");
-  return adopt_communicator(part);
+  return adopt_communicator(part, /*patient=*/false, impl_->board);
 }
 
 Group Group::duplicate() const {
@@ -169,11 +170,14 @@ const void* Group::mpi_communicator() const {
   return impl_->comm == MPI_COMM_NULL ? nullptr : static_cast<const void*>(&impl_->comm);
 }
 
-Group adopt_communicator(MPI_Comm comm, bool patient) {
+core::ProgressBoard* Group::board() const { return impl_->board.get(); }
+
+Group adopt_communicator(MPI_Comm comm, bool patient, std::shared_ptr<core::ProgressBoard> board) {
   auto impl = std::make_shared<Group::Impl>();
   impl->comm = comm;
   impl->owned = true;
   impl->patient = patient;
+  impl->board = std::move(board);
   check_mpi(MPI_Comm_rank(comm, &impl->rank), "MPI_Comm_rank");
   check_mpi(MPI_Comm_size(comm, &impl->size), "MPI_Comm_size");
   return Group(impl);

@@ -24,5 +24,6 @@ Group Group::split(int /*color*/) const { return self(); }
 Group Group::split_by_node() const { return self(); }
 Group Group::duplicate() const { return self(); }
 const void* Group::mpi_communicator() const { return nullptr; }
+core::ProgressBoard* Group::board() const { return nullptr; }
 
 }  // namespace tessera::topology

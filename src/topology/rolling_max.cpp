@@ -10,9 +10,10 @@ namespace tessera::topology {
 
 // In memory of its own, which MPI may write as long as the exchange is under way.
 struct RollingMax::Round {
-  explicit Round(const Group& of) : group(of.duplicate()) {}
+  explicit Round(const Group& of) : group(of.duplicate()), board(of.board()) {}
 
   Group group;
+  core::ProgressBoard* board;
   std::int64_t given = 0;
   std::int64_t greatest = 0;
   MPI_Request request = MPI_REQUEST_NULL;
@@ -39,6 +40,7 @@ std::int64_t RollingMax::exchange(std::int64_t mine) {
   if (round.group.size() == 1) {
     return mine;
   }
+  const core::ProgressBoard::Wait waiting(round.board, {"the vote on stopping"});
   check_mpi(MPI_Wait(&round.request, MPI_STATUS_IGNORE), "MPI_Wait");
   const std::int64_t before = round.greatest;
   round.given = mine;

@@ -39,7 +39,7 @@ Session::Session() {
       mpi_version(), provided);
   MPI_Comm comm = MPI_COMM_NULL;
   check_mpi(MPI_Comm_dup(MPI_COMM_WORLD, &comm), "MPI_Comm_dup");
-  world_ = adopt_communicator(comm);
+  world_ = adopt_communicator(comm, /*patient=*/false, std::make_shared<core::ProgressBoard>());
   const int launched = launched_processes();
   core::require<core::UserError>(world_.size() > 1 || launched <= 1, "topology",
                                  "the launcher started {} processes, but each sees an MPI world of one: under Slurm, "

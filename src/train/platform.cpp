@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 namespace tessera::train {
 namespace {
@@ -59,6 +60,20 @@ void make_deterministic() {
   setenv("NCCL_NVLS_ENABLE", "0", kUnlessGiven);               // no sums within the switch
 }
 
+std::unique_ptr<topology::Watchdog> watch_over(const Platform& platform, const config::RuntimeConfig& config) {
+  const topology::DeviceBinding& binding = platform.mesh.device;
+  comm::Collectives& collectives = *platform.collectives;
+  topology::DeviceProbe probe;
+  if (binding.on_gpu) {
+    probe = {[&collectives] { return collectives.device_error(); },
+             [&collectives] { return collectives.num_completed(); }, [&collectives] { collectives.abort(); }};
+  }
+  return std::make_unique<topology::Watchdog>(
+      platform.mesh.world, topology::WatchLimits{config.heartbeat_timeout, config.collective_timeout},
+      binding.on_gpu ? fmt::format("GPU {}, {}", binding.gpu.index, binding.gpu.uuid) : std::string(),
+      std::move(probe));
+}
+
 }  // namespace
 
 at::ScalarType compute_type(config::DTypeChoice choice, bool on_gpu) {
@@ -101,6 +116,7 @@ Platform open_platform(const config::RuntimeConfig& config, const topology::Grou
                : fmt::format("CPU, {} thread{} a rank", at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s"),
            platform.compute == at::kFloat ? "fp32" : "bf16", platform.collectives->name());
   tell_placement(platform.mesh, log);
+  platform.watchdog = watch_over(platform, config);
   return platform;
 }
 

@@ -6,6 +6,7 @@
 #include "tessera/engine/options.hpp"
 #include "tessera/kernels/ops.hpp"
 #include "tessera/topology/mesh.hpp"
+#include "tessera/topology/watchdog.hpp"
 
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
@@ -21,12 +22,13 @@ struct Platform {
   at::ScalarType compute = at::kFloat;
   const kernels::Ops* ops = nullptr;
   std::unique_ptr<comm::Collectives> collectives;
+  std::unique_ptr<topology::Watchdog> watchdog;  ///< ends before the collectives that it asks
 
   [[nodiscard]] int world() const { return mesh.world.size(); }
   [[nodiscard]] bool is_first() const { return mesh.world.rank() == 0; }
 };
 
-/// Finds devices, chooses collectives, and says so. Collective over `world`.
+/// Finds devices, chooses collectives, says so, and begins to watch over the ranks. Collective over `world`.
 Platform open_platform(const config::RuntimeConfig& config, const topology::Group& world, const core::Log& log);
 
 /// Who runs where, on the devices that are asked for. Collective over `world`.

@@ -1,12 +1,14 @@
 #include "train/trainer.hpp"
 
 #include "tessera/core/error.hpp"
+#include "tessera/core/progress_board.hpp"
 #include "tessera/core/units.hpp"
 #include "train/run_files.hpp"
 
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <string_view>
 #include <utility>
 
 namespace tessera::train {
@@ -19,6 +21,17 @@ constexpr const char* kBetweenSteps = "between";  // evaluations, saves, the log
 // epoch will have.
 bool is_saved_state(const state::RunState& run) {
   return run.global_step > 0 && run.step_in_epoch < run.steps_per_epoch;
+}
+
+// The part of a step that follows; `more`: another micro-step comes.
+const char* part_after(std::string_view part, bool more) {
+  if (part == "backward") {
+    return more ? "data" : "norm";
+  }
+  const auto* const found = std::ranges::find(report::kStepParts, part);
+  return found == report::kStepParts.end()       ? "data"
+         : found + 1 == report::kStepParts.end() ? "between steps"
+                                                 : (found + 1)->data();
 }
 
 bool evaluates_averages(const config::OptimizerConfig& optimizer) {
@@ -72,6 +85,7 @@ Trainer::Trainer(const TrainerParts& parts, const state::RunState& run)
       run_log_(parts.platform.is_first() ? RunLog(parts.config.output, run.global_step, run.epoch) : RunLog()),
       progress_(parts.log, parts.config.runtime.steps_per_print),
       part_clock_(parts.platform.device),
+      stragglers_(parts.platform.mesh),
       saver_({parts.config.output, parts.platform, parts.log, parts.engine, run_log_,
               is_saved_state(run) ? run.global_step : -1}) {
   if (parts.config.optimizer.max_steps > 0) {
@@ -92,6 +106,7 @@ Ending Trainer::run() {
   } catch (const core::AgreedUserError&) {
     throw;
   } catch (...) {
+    parts_.platform.watchdog->ends_alone();
     saver_.abandon();
     throw;
   }
@@ -169,10 +184,25 @@ engine::StepStats Trainer::one_step(data::Loader& loader, double lr) {
     return micro;
   };
   engine::StepOptions options{parts_.config.data.accum_iter, parts_.config.optimizer.smoothing};
-  options.mark = [this](const char* part) { part_clock_.mark(part); };
+  options.mark = [this](const char* part) { mark(part); };
   options.before_update = [this] { saver_.before_update(); };
-  part_clock_.mark(kBetweenSteps);
+  micro_step_ = 0;
+  stragglers_.begin_step();
+  mark(kBetweenSteps);
   return engine::train_step(parts_.model, parts_.engine, *parts_.platform.ops, options, lr, next);
+}
+
+void Trainer::mark(const char* part) {
+  part_clock_.mark(part);
+  const std::string_view over = part;
+  if (over == "backward") {
+    ++micro_step_;
+  }
+  core::ProgressBoard* const board = parts_.platform.mesh.world.board();
+  if (board != nullptr) {
+    const bool more = micro_step_ < parts_.config.data.accum_iter;
+    board->begin_part(run_.global_step, more ? micro_step_ : micro_step_ - 1, part_after(over, more));
+  }
 }
 
 void Trainer::record(const engine::StepStats& stats, double lr, double seconds) {
@@ -201,6 +231,7 @@ void Trainer::record(const engine::StepStats& stats, double lr, double seconds) 
                                   peak_memory_bytes(parts_.platform.device),
                                   part_seconds()};
   run_log_.step(record);
+  stragglers_.add(seconds, record.part_seconds);
   progress_.show({run_.step_in_epoch, run_.steps_per_epoch, last_step_ - run_.global_step}, record);
 }
 
@@ -285,6 +316,9 @@ void Trainer::record_epoch(const report::Evaluation& test) {
       run_.epoch, record.train_loss, record.train_acc1, test.loss, test.acc1, test.acc5, test.num_images,
       evaluates_averages(parts_.config.optimizer) ? ", by the averages" : "",
       core::format_duration(record.seconds + record.eval_seconds));
+  if (const std::string slowest = stragglers_.take(); !slowest.empty()) {
+    parts_.log.info("epoch {}: {}", run_.epoch, slowest);
+  }
 }
 
 void Trainer::save_after_epoch(bool improved) {

@@ -19,6 +19,7 @@
 #include "train/run_log.hpp"
 #include "train/saver.hpp"
 #include "train/stopper.hpp"
+#include "train/stragglers.hpp"
 
 #include <array>
 #include <optional>
@@ -69,6 +70,8 @@ class Trainer {
   void train_epoch(data::Loader& loader);
   engine::StepStats one_step(data::Loader& loader, double lr);
   void record(const engine::StepStats& stats, double lr, double seconds);
+  // At the end of a part of a step.
+  void mark(const char* part);
   // Of the device, by the names in report::kStepParts, since the last call.
   std::array<double, report::kStepParts.size()> part_seconds();
   void save_if_due();
@@ -97,6 +100,8 @@ class Trainer {
   RunLog run_log_;
   Progress progress_;
   PartClock part_clock_;
+  Stragglers stragglers_;
+  std::int64_t micro_step_ = 0;
   Saver saver_;
   Stopwatch since_save_;
   bool best_is_due_ = false;  // the last epoch was the best

@@ -79,6 +79,8 @@ const std::map<std::string, Example>& examples() {
       {"seed", {0, "9223372036854775807", 9223372036854775807}},
       {"deterministic", {false, "", true}},
       {"steps_per_print", {20, "1", 1}},
+      {"heartbeat_timeout", {10.0, "60", 60.0}},
+      {"collective_timeout", {1800.0, "600", 600.0}},
       {"max_minutes", {0.0, "90", 90.0}},
       {"quiet", {false, "", true}},
       {"output_dir", {"", "out", "out"}},

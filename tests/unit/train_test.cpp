@@ -4,6 +4,7 @@
 #include "tessera/train/schedule.hpp"
 #include "train/event_file.hpp"
 #include "train/run_log.hpp"
+#include "train/stragglers.hpp"
 
 #include <gtest/gtest.h>
 
@@ -34,6 +35,14 @@ TEST(Schedule, WithoutWarmUpStartsAtThePeak) {
   const Schedule schedule{.peak_lr = 1, .min_lr = 0, .warmup_steps = 0, .total_steps = 4};
   EXPECT_DOUBLE_EQ(schedule.lr(0), 1.0);
   EXPECT_NEAR(schedule.lr(2), 0.5, 1e-15);
+}
+
+TEST(Stragglers, TheSlowestThreeAreNamed) {
+  const std::string text = describe_slowest({0.2, 0.5, 0.2, 0.3, 0.1}, {"a", "b", "c", "d", "e"});
+  EXPECT_NE(text.find("0.2000 s in the median; slowest rank 1 on b 0.5000 s (2.50 x), rank 3 on d 0.3000 s (1.50 x), "
+                      "rank 0 on a 0.2000 s (1.00 x)"),
+            std::string::npos)
+      << text;
 }
 
 config::OutputConfig output_to(const std::string& directory) {

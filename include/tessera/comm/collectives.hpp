@@ -4,6 +4,7 @@
 #include "tessera/core/stream.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -54,6 +55,17 @@ class Collectives {
   [[nodiscard]] virtual int size() const = 0;
   /// "nccl", "mpi", "mpi staged through host memory", "none (one rank)": for the plan and the log.
   [[nodiscard]] virtual std::string name() const = 0;
+
+  /// Which of the engine's buckets the next collective is of: for whoever watches.
+  virtual void announce(int /*bucket*/) {}
+
+  // For a watchdog's thread, beside whatever the others do.
+  /// What the device's communicator has found wrong; empty: nothing.
+  [[nodiscard]] virtual std::string device_error() { return {}; }
+  /// How many of the collectives that were begun the device has done; -1 where they are done as they are waited for.
+  [[nodiscard]] virtual std::int64_t num_completed() { return -1; }
+  /// Ends what waits on the device for ranks that will not come. Nothing can be begun after it.
+  virtual void abort() noexcept {}
 
   /// Sums `send` (size() x count elements) over the ranks; part r lands in rank r's `receive` (count elements).
   /// `receive` may be this rank's own part of `send`. Collective over all ranks.

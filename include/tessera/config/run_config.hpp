@@ -125,7 +125,9 @@ struct RuntimeConfig {
   bool deterministic = false;  ///< nothing is chosen by measured times: the same bits in every run
   bool quiet = false;
   std::int64_t steps_per_print = 20;
-  double max_minutes = 0;  ///< after which the run saves and stops; 0: no such limit
+  double heartbeat_timeout = 10;     ///< seconds without a sign of life after which a rank is given up
+  double collective_timeout = 1800;  ///< seconds that a rank waits for the others
+  double max_minutes = 0;            ///< after which the run saves and stops; 0: no such limit
 };
 
 struct OutputConfig {

@@ -8,6 +8,10 @@
 #include <string>
 #include <vector>
 
+namespace tessera::core {
+class ProgressBoard;
+}
+
 namespace tessera::topology {
 
 /// Ranks that talk to each other over MPI, for control and host bytes (the gradients go through comm::Collectives).
@@ -50,6 +54,10 @@ class Group {
 
   /// The MPI_Comm, for MPI-IO: a pointer to it, so that this header needs no MPI. Null for self().
   [[nodiscard]] const void* mpi_communicator() const;
+
+  /// Where this process's main thread writes that it waits for the other ranks here; null where nobody reads it, as
+  /// of self() and of a group of duplicate().
+  [[nodiscard]] core::ProgressBoard* board() const;
 
   class Impl;
   explicit Group(std::shared_ptr<const Impl> impl);

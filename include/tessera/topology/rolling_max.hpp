@@ -11,7 +11,7 @@ namespace tessera::topology {
 /// two points the exchange runs beside whatever the ranks do.
 class RollingMax {
  public:
-  /// With a communicator of its own. Collective over `group`.
+  /// With a communicator of its own, and `group`'s board, which outlives this. Collective over `group`.
   explicit RollingMax(const Group& group);
   RollingMax(const RollingMax&) = delete;
   RollingMax& operator=(const RollingMax&) = delete;

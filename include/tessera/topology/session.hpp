@@ -18,6 +18,7 @@ class Session {
   Session& operator=(const Session&) = delete;
   ~Session();
 
+  /// All ranks; with a board.
   [[nodiscard]] const Group& world() const { return world_; }
 
   /// Ends every rank of the run at once. Does not return.
