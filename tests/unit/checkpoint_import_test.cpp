@@ -212,7 +212,8 @@ TEST_F(ImportTest, SurvivesTheFuzzersCorpus) {
   EXPECT_GE(refused, 5);
 }
 
-// The fuzzer's find that HDF5 1.10.8 itself crashes on: the message says so where it does, and other versions refuse it.
+// The fuzzer's find that HDF5 1.10.8 itself crashes on: the message says so where it does, and other versions refuse
+// it.
 TEST_F(ImportTest, OutlivesACrashOfHdf5) {
   fs::copy_file(TESSERA_TEST_DATA "/fuzz/hdf5/null_node", scratch_.file("crash.h5"));
   expect_in(refusal(scratch_.file("crash.h5")), "crash.h5");
