@@ -94,8 +94,11 @@ class Watchdog::Thread {
     while (const auto letter = mail_.receive()) {
       read(*letter, now);
     }
-    if (now - said_alive_ > heartbeat() / 8) {
+    // That training began is news: from then on this rank's silence is judged sooner.
+    const bool trains = board_.state().step >= 0;
+    if (now - said_alive_ > heartbeat() / 8 || trains != said_trains_) {
       said_alive_ = now;
+      said_trains_ = trains;
       mail_.send(next(), my_report(WatchMessage::kAlive));
     }
     check_previous(now);
@@ -286,6 +289,7 @@ class Watchdog::Thread {
   Clock::time_point counted_since_;  // when this process went on after it stood still
   Clock::time_point last_tick_;
   Clock::time_point said_alive_;
+  bool said_trains_ = false;
   Clock::time_point asked_device_;
   bool previous_left_ = false;
   bool raised_ = false;

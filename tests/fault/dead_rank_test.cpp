@@ -65,7 +65,7 @@ TEST_F(DeadRankTest, AllEndAndTheRunGoesOn) {
   EXPECT_NE(whole.output.find("epoch 7: a step without waiting for other ranks takes "), std::string::npos)
       << whole.output;
   ASSERT_EQ(run("parts", "--max_steps 2").status, 0);
-  std::size_t steps = 4;
+  std::size_t steps = 6;
   const std::vector<std::pair<std::string, std::size_t>> hits{{"STOP", 2}, {"STOP", 0}, {"KILL", 1}, {"KILL", 0}};
   for (const auto& [signal, rank] : hits) {
     const auto start = std::chrono::steady_clock::now();
