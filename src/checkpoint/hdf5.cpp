@@ -15,7 +15,7 @@ constexpr unsigned kMostMessages = 3;
 
 // Every handle here closes itself, so there is nothing to do at exit; and after a damaged file, which HDF5 could open
 // only in part, its own work at exit ends in a message that nobody can use. Before the library's first call.
-const herr_t kNothingAtExit = H5dont_atexit();
+const herr_t kNothingAtExit = H5dont_atexit();  // NOLINT(bugprone-throwing-static-initialization): C throws nothing
 
 herr_t collect(unsigned depth, const H5E_error2_t* error, void* text) {
   auto& joined = *static_cast<std::string*>(text);
