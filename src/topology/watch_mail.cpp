@@ -34,7 +34,7 @@ WatchMail::~WatchMail() {
   if (!all_sent()) {
     for (std::unique_ptr<Sent>& sent : sent_) {
       MPI_Request_free(&sent->request);
-      static_cast<void>(sent.release());  // MPI may still read it
+      [[maybe_unused]] Sent* const left_behind = sent.release();  // MPI may still read it
     }
   }
 }

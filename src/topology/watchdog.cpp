@@ -139,6 +139,9 @@ class Watchdog::Thread {
         break;
       case WatchMessage::kEnd:
         die(/*aborts=*/false);
+      default:
+        core::fail("topology", "a message of kind {} for the watchdog: a defect of the program",
+                   static_cast<int>(message.kind));
     }
   }
 

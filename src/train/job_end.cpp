@@ -23,7 +23,8 @@ std::string answer_of(const std::string& command) {
   struct Closer {
     void operator()(std::FILE* pipe) const { ::pclose(pipe); }
   };
-  const std::unique_ptr<std::FILE, Closer> pipe(::popen(command.c_str(), "r"));
+  // Of our own words and digits.
+  const std::unique_ptr<std::FILE, Closer> pipe(::popen(command.c_str(), "r"));  // NOLINT(bugprone-command-processor)
   std::array<char, 256> line{};
   return pipe && std::fgets(line.data(), line.size(), pipe.get()) != nullptr ? line.data() : "";
 }
@@ -48,7 +49,7 @@ std::optional<TimePoint> end_of_slurm_job() {
     return std::nullopt;
   }
   if (const std::string end = number_in("SLURM_JOB_END_TIME"); !end.empty()) {
-    return std::chrono::system_clock::from_time_t(std::atoll(end.c_str()));
+    return std::chrono::system_clock::from_time_t(std::strtoll(end.c_str(), nullptr, 10));
   }
   // The id of an array's last task is the array's as well, for which squeue would answer with all its tasks.
   const std::string array = number_in("SLURM_ARRAY_JOB_ID");

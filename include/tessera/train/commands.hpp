@@ -16,7 +16,7 @@ enum class Ending {
 /// `tessera finetune`: trains, evaluates after every epoch, saves and resumes; with --eval evaluates once.
 /// Stops in order on SIGUSR1, on SIGTERM, at --max_minutes and before the Slurm job's end. Throws AgreedUserError
 /// before training for everything that the user can mend. Collective over `world`.
-Ending finetune(const config::RunConfig& config, const topology::Group& world, const core::Log& log);
+Ending finetune(const config::RunConfig& given, const topology::Group& world, const core::Log& log);
 
 /// `tessera linprobe`: trains a linear head on the features of frozen weights, and writes final_results.json; saves and
 /// resumes, stops and throws as finetune() does. Collective over `world`.
