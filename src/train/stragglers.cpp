@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 #include <numeric>
+#include <utility>
 
 namespace tessera::train {
 namespace {
@@ -23,7 +24,9 @@ double waited_seconds(const topology::Mesh& mesh) {
 std::string describe_slowest(const std::vector<double>& seconds, const std::vector<std::string>& hosts) {
   std::vector<std::size_t> ranks(seconds.size());
   std::iota(ranks.begin(), ranks.end(), std::size_t{0});
-  std::ranges::stable_sort(ranks, std::greater<>(), [&seconds](std::size_t rank) { return seconds[rank]; });
+  std::ranges::sort(ranks, std::greater<>(), [&seconds](std::size_t rank) {
+    return std::pair(seconds[rank], seconds.size() - rank);  // of equals the first rank first
+  });
   const double median = seconds[ranks[ranks.size() / 2]];
   std::string text =
       fmt::format("a step without waiting for other ranks takes {:.4f} s in the median; slowest", median);
