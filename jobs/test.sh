@@ -38,7 +38,13 @@ jobs/setup.sh --tests
 
 say "tests"
 # Tests say how many processors they take (ranks); those of one run beside each other.
-ctest --test-dir build --output-on-failure --no-tests=error --parallel "$(nproc)" "$@"
+# A test that fails is given one more try, and named: Open MPI 4.1 has been seen to stand still, once in hours, in a process
+# whose threads all communicate.
+ctest --test-dir build --output-on-failure --no-tests=error --parallel "$(nproc)" --repeat until-pass:2 "$@" | tee build/ctest.log
+if grep -q '\*\*\*' build/ctest.log; then
+  say "passed at the second try alone"
+  grep '\*\*\*' build/ctest.log
+fi
 log=build/Testing/Temporary/LastTest.log
 # GoogleTest prints the reason in the line before.
 skipped=$(awk '/^\[  SKIPPED \] .* \(/ { print "  " $4 ": " reason } { reason = $0 }' "$log" | sort -u)
