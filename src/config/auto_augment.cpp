@@ -1,9 +1,9 @@
 #include "tessera/config/augment_config.hpp"
 
 #include "tessera/core/error.hpp"
+#include "tessera/core/parse_number.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -82,12 +82,9 @@ class Parser {
   }
 
   [[nodiscard]] double number(const Section& section) const {
-    double value = 0;
-    const std::string_view text = section.value;
-    const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
-    require(status == std::errc{} && end == text.data() + text.size() && std::isfinite(value),
-            "'{}' must be followed by a number, not '{}'", section.key, text);
-    return value;
+    const auto value = core::parse_number<double>(section.value);
+    require(value && std::isfinite(*value), "'{}' must be followed by a number, not '{}'", section.key, section.value);
+    return *value;
   }
 
   [[nodiscard]] std::int64_t whole(const Section& section) const {

@@ -1,18 +1,11 @@
 #include "config/refused_flags.hpp"
 
-#include <charconv>
-#include <optional>
+#include "tessera/core/parse_number.hpp"
 
 namespace tessera::config {
 namespace {
 
 constexpr std::string_view kLauncher = "mpirun -np N or srun --mpi=pmix says how many ranks there are and where";
-
-std::optional<double> number(std::string_view text) {
-  double value = 0;
-  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return status == std::errc{} && end == text.data() + text.size() ? std::optional(value) : std::nullopt;
-}
 
 }  // namespace
 
@@ -52,8 +45,8 @@ bool is_neutral(const RefusedFlag& flag, std::string_view value) {
   while (true) {
     const std::size_t bar = rest.find('|');
     const std::string_view neutral = rest.substr(0, bar);
-    const auto a = number(neutral);
-    if (neutral == value || (a && a == number(value))) {
+    const auto a = core::parse_number<double>(neutral);
+    if (neutral == value || (a && a == core::parse_number<double>(value))) {
       return true;
     }
     if (bar == std::string_view::npos) {

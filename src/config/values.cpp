@@ -2,11 +2,11 @@
 
 #include "tessera/config/pooling.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/parse_number.hpp"
 #include "tessera/core/suggest.hpp"
 #include "tessera/core/units.hpp"
 
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <concepts>
 #include <limits>
@@ -70,13 +70,6 @@ std::string_view name_in_table(E value) {
   core::fail("config", "value {} has no name; this is a defect of the program", static_cast<int>(value));
 }
 
-template <class T>
-std::optional<T> parse_number(std::string_view text) {
-  T value{};
-  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return status == std::errc{} && end == text.data() + text.size() ? std::optional<T>(value) : std::nullopt;
-}
-
 std::string must_be(std::string_view what, std::string_view text) {
   return fmt::format("must be {}, not '{}'", what, text);
 }
@@ -93,7 +86,7 @@ std::string set(bool& into, std::string_view text) {
   return {};
 }
 std::string set(double& into, std::string_view text) {
-  const auto value = parse_number<double>(text);
+  const auto value = core::parse_number<double>(text);
   if (!value || !std::isfinite(*value)) {
     return must_be("a number", text);
   }
@@ -103,7 +96,7 @@ std::string set(double& into, std::string_view text) {
 template <class T>
 requires std::same_as<T, int> || std::same_as<T, std::int64_t> || std::same_as<T, std::uint64_t> std::string set(
     T& into, std::string_view text) {
-  const auto value = parse_number<T>(text);
+  const auto value = core::parse_number<T>(text);
   // Seeds stay below 2^63, so that every JSON reader can hold them.
   if (!value || !std::in_range<std::int64_t>(*value)) {
     return must_be(std::is_unsigned_v<T> ? "a whole number from 0" : "a whole number", text);
@@ -113,8 +106,8 @@ requires std::same_as<T, int> || std::same_as<T, std::int64_t> || std::same_as<T
 }
 std::string set(ShareRange& into, std::string_view text) {
   const std::size_t space = text.find(' ');
-  const auto min = parse_number<double>(text.substr(0, space));
-  const auto max = space == std::string_view::npos ? std::nullopt : parse_number<double>(text.substr(space + 1));
+  const auto min = core::parse_number<double>(text.substr(0, space));
+  const auto max = space == std::string_view::npos ? std::nullopt : core::parse_number<double>(text.substr(space + 1));
   const bool is_range = min && max && 0 <= *min && *min <= *max && *max <= 1;
   if (!is_range) {
     return must_be("two numbers from 0 to 1, the smaller one first", text);

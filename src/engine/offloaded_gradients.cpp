@@ -2,25 +2,25 @@
 #include "engine/host_side.hpp"
 #include "engine/reduction.hpp"
 
-#include <optional>
 #include <utility>
 #include <vector>
 
 namespace tessera::engine {
 namespace {
 
+// One rank sends nothing.
+at::ScalarType arriving_type(const Context& context) {
+  return context.one_rank() ? context.options.compute : context.options.wire;
+}
+
 // Offload: as PartitionedGradients, but the rank's shard lives in host memory. What a micro-step made of a bucket goes
 // down as soon as it is reduced; where several micro-steps are added up, the host's thread does that, behind a ring of
 // host buffers.
 class OffloadedGradients final : public GradientBuckets {
  public:
-  explicit OffloadedGradients(const Context& context)
-      : context_(context), counter_(context), work_(context, context.options.compute) {
+  explicit OffloadedGradients(const Context& context) : context_(context), outgoing_(context, arriving_type(context)) {
     const EngineOptions& options = context.options;
-    const at::ScalarType arriving = context.one_rank() ? options.compute : options.wire;
-    if (arriving != options.compute) {
-      wire_.emplace(context, arriving);
-    }
+    const at::ScalarType arriving = arriving_type(context);
     const bool adds_up = options.accumulation_steps > 1;
     for (const Bucket& bucket : context.layout.buckets) {
       shards_.push_back({context.state_zeros(bucket.shard_elements, adds_up ? at::kFloat : arriving), {}});
@@ -33,29 +33,23 @@ class OffloadedGradients final : public GradientBuckets {
 
   void begin_micro_step(bool first, bool /*last*/) override {
     first_ = first;
-    counter_.reset();
+    outgoing_.begin_micro_step();
   }
 
-  kernels::GradientTarget target(int unit) override {
-    return {context_.unit_view(work_.take(context_.place(unit).bucket), unit), false};
-  }
+  kernels::GradientTarget target(int unit) override { return outgoing_.target(unit); }
 
   void ready(int unit) override {
-    if (!counter_.completes(unit)) {
+    const at::Tensor whole = outgoing_.complete(unit);
+    if (!whole.defined()) {
       return;
     }
     const int bucket = context_.place(unit).bucket;
-    at::Tensor whole = work_.take(bucket);
-    if (wire_) {
-      whole = wire_->take(bucket).copy_(whole);
-      work_.release(bucket, {});
-    }
     const at::Tensor arriving = context_.shard(whole, bucket);
     comm::Ticket reduction = reduce_scatter(context_, whole, arriving, bucket);
     context_.host->down.follow_current();
     reduction.wait(context_.host->down.stream());
     const SideCopies::Done copied = bring_down(arriving, shards_[static_cast<std::size_t>(bucket)]);
-    (wire_ ? *wire_ : work_).release(bucket, [copied] { copied.block_current(); });
+    outgoing_.release(bucket, [copied] { copied.block_current(); });
   }
 
   at::Tensor reduced(int bucket) override {
@@ -101,9 +95,7 @@ class OffloadedGradients final : public GradientBuckets {
   }
 
   const Context& context_;
-  UnitCounter counter_;
-  Ring work_;
-  std::optional<Ring> wire_;
+  OutgoingBuckets outgoing_;
   std::vector<HostBuffer> shards_;
   std::vector<HostBuffer> landings_;
   std::size_t next_landing_ = 0;

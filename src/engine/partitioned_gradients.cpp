@@ -1,7 +1,7 @@
 #include "engine/gradient_buckets.hpp"
 #include "engine/reduction.hpp"
 
-#include <optional>
+#include <memory>
 #include <vector>
 
 namespace tessera::engine {
@@ -10,12 +10,8 @@ namespace {
 // ZeRO-2: a rank keeps its shard alone. Whole buckets exist in a small ring, until they are reduce-scattered.
 class PartitionedGradients final : public GradientBuckets {
  public:
-  explicit PartitionedGradients(const Context& context)
-      : context_(context), counter_(context), work_(context, context.options.compute) {
+  explicit PartitionedGradients(const Context& context) : context_(context), outgoing_(context, context.options.wire) {
     const EngineOptions& options = context.options;
-    if (options.wire != options.compute) {
-      wire_.emplace(context, options.wire);
-    }
     // One micro-step arrives as it is; several are added up in fp32.
     const at::ScalarType kept = options.accumulation_steps == 1 ? options.wire : at::kFloat;
     for (const Bucket& bucket : context.layout.buckets) {
@@ -25,35 +21,29 @@ class PartitionedGradients final : public GradientBuckets {
 
   void begin_micro_step(bool first, bool /*last*/) override {
     first_ = first;
-    counter_.reset();
+    outgoing_.begin_micro_step();
   }
 
-  kernels::GradientTarget target(int unit) override {
-    return {context_.unit_view(work_.take(context_.place(unit).bucket), unit), false};
-  }
+  kernels::GradientTarget target(int unit) override { return outgoing_.target(unit); }
 
   void ready(int unit) override {
-    if (!counter_.completes(unit)) {
+    const at::Tensor whole = outgoing_.complete(unit);
+    if (!whole.defined()) {
       return;
     }
     const int bucket = context_.place(unit).bucket;
-    at::Tensor whole = work_.take(bucket);
-    if (wire_) {
-      whole = wire_->take(bucket).copy_(whole);
-      work_.release(bucket, {});
-    }
     at::Tensor& shard = shards_[static_cast<std::size_t>(bucket)];
     const bool arrives_in_place = first_ && shard.scalar_type() == whole.scalar_type();
     const at::Tensor arriving = arrives_in_place ? shard : context_.shard(whole, bucket);
     auto ticket = std::make_shared<comm::Ticket>(reduce_scatter(context_, whole, arriving, bucket));
-    (wire_ ? *wire_ : work_).release(bucket, [this, ticket, arriving, bucket, first = first_] {
+    outgoing_.release(bucket, [this, ticket, arriving, bucket, first = first_] {
       ticket->wait(context_.stream());
       keep(arriving, bucket, first);
     });
   }
 
   at::Tensor reduced(int bucket) override {
-    (wire_ ? *wire_ : work_).settle_all();
+    outgoing_.settle_all();
     return shards_[static_cast<std::size_t>(bucket)];
   }
 
@@ -68,9 +58,7 @@ class PartitionedGradients final : public GradientBuckets {
   }
 
   const Context& context_;
-  UnitCounter counter_;
-  Ring work_;
-  std::optional<Ring> wire_;
+  OutgoingBuckets outgoing_;
   std::vector<at::Tensor> shards_;
   bool first_ = true;
 };

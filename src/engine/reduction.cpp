@@ -99,4 +99,30 @@ void Ring::settle_all() {
   }
 }
 
+OutgoingBuckets::OutgoingBuckets(const Context& context, at::ScalarType wire)
+    : context_(context), counter_(context), work_(context, context.options.compute) {
+  if (wire != context.options.compute) {
+    wire_.emplace(context, wire);
+  }
+}
+
+kernels::GradientTarget OutgoingBuckets::target(int unit) {
+  return {context_.unit_view(work_.take(context_.place(unit).bucket), unit), false};
+}
+
+at::Tensor OutgoingBuckets::complete(int unit) {
+  if (!counter_.completes(unit)) {
+    return {};
+  }
+  const int bucket = context_.place(unit).bucket;
+  at::Tensor whole = work_.take(bucket);
+  if (wire_) {
+    whole = wire_->take(bucket).copy_(whole);
+    work_.release(bucket, {});
+  }
+  return whole;
+}
+
+void OutgoingBuckets::release(int bucket, std::function<void()> settle) { sent().release(bucket, std::move(settle)); }
+
 }  // namespace tessera::engine

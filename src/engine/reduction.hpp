@@ -7,6 +7,7 @@
 
 #include <deque>
 #include <functional>
+#include <optional>
 #include <vector>
 
 namespace tessera::engine {
@@ -60,6 +61,29 @@ class Ring {
   const Context& context_;
   std::vector<Slot> slots_;
   std::size_t next_ = 0;
+};
+
+/// Whole gradients of a micro-step on their way to their owners: made in a ring, and cast into a second one where the
+/// wire has another type.
+class OutgoingBuckets {
+ public:
+  OutgoingBuckets(const Context& context, at::ScalarType wire);
+
+  void begin_micro_step() { counter_.reset(); }
+  kernels::GradientTarget target(int unit);
+  /// The bucket that `unit` completes, as it goes onto the wire, to be release()d; undefined where it completes none.
+  at::Tensor complete(int unit);
+  /// As Ring's.
+  void release(int bucket, std::function<void()> settle);
+  void settle_all() { sent().settle_all(); }
+
+ private:
+  Ring& sent() { return wire_ ? *wire_ : work_; }
+
+  const Context& context_;
+  UnitCounter counter_;
+  Ring work_;
+  std::optional<Ring> wire_;
 };
 
 }  // namespace tessera::engine

@@ -1,17 +1,17 @@
 #include "tessera/core/error.hpp"
+#include "tessera/core/parse_number.hpp"
 #include "tessera/topology/placement.hpp"
 
-#include <charconv>
+#include <algorithm>
+#include <string>
 
 namespace tessera::topology {
 namespace {
 
-int parse_number(std::string_view text) {
-  int number = 0;
-  const auto [end, status] = std::from_chars(text.data(), text.data() + text.size(), number);
-  core::require(status == std::errc() && end == text.data() + text.size() && number >= 0, "topology",
-                "'{}' is no number of a core", text);
-  return number;
+int core_number(std::string_view text) {
+  const auto number = core::parse_number<int>(text);
+  core::require(number.value_or(-1) >= 0, "topology", "'{}' is no number of a core", text);
+  return *number;
 }
 
 }  // namespace
@@ -39,8 +39,8 @@ Cores parse_cores(std::string_view ranges) {
     const std::string_view range = ranges.substr(0, ranges.find(','));
     ranges.remove_prefix(std::min(range.size() + 1, ranges.size()));
     const std::size_t dash = range.find('-');
-    const int first = parse_number(range.substr(0, dash));
-    const int last = dash == std::string_view::npos ? first : parse_number(range.substr(dash + 1));
+    const int first = core_number(range.substr(0, dash));
+    const int last = dash == std::string_view::npos ? first : core_number(range.substr(dash + 1));
     for (int core = first; core <= last; ++core) {
       cores.push_back(core);
     }

@@ -1,8 +1,9 @@
 #include "topology/place_text.hpp"
 
 #include "tessera/core/error.hpp"
+#include "tessera/core/parse_number.hpp"
 
-#include <charconv>
+#include <utility>
 
 namespace tessera::topology {
 namespace {
@@ -67,11 +68,9 @@ class Reader {
   template <class T>
   T parse() {
     const std::string_view field = next();
-    T number{};
-    const auto [end, status] = std::from_chars(field.data(), field.data() + field.size(), number);
-    core::require(status == std::errc() && end == field.data() + field.size(), "topology",
-                  "'{}' in a rank's description of its place is no number", field);
-    return number;
+    const auto number = core::parse_number<T>(field);
+    core::require(number.has_value(), "topology", "'{}' in a rank's description of its place is no number", field);
+    return *number;
   }
 
   std::string_view rest_;
