@@ -24,25 +24,25 @@ std::vector<MemoryItem> gradient_items(const EngineOptions& options, const Shard
   const std::int64_t slots =
       std::min<std::int64_t>(ring_size(options), static_cast<std::int64_t>(layout.buckets.size()));
   const std::int64_t ring = layout.largest_bucket_elements() * slots;
+  const MemoryItem made{"gradient ring", ring * bytes_of(options.compute), fmt::format("{} whole buckets", slots)};
+  const auto cast_if = [&](bool casts) {
+    return MemoryItem{"wire ring", casts ? ring * bytes_of(options.wire) : 0, "cast buckets"};
+  };
   const bool casts = options.wire != options.compute;
   switch (choose_gradient_strategy(options, layout.world)) {
     case GradientStrategy::kDirect:
       return {{"gradients", whole * bytes_of(options.compute), "whole, reduced in place"}};
     case GradientStrategy::kAccumulated:
       return {{"gradients", whole * 4, "whole, summed over micro-steps in fp32"},
-              {"gradient ring", ring * bytes_of(options.compute), fmt::format("{} whole buckets", slots)},
-              {"wire ring", options.wire != at::kFloat && layout.world > 1 ? ring * bytes_of(options.wire) : 0,
-               "cast buckets"}};
+              made,
+              cast_if(options.wire != at::kFloat && layout.world > 1)};
     case GradientStrategy::kOffloaded:
-      return {{"gradient ring", ring * bytes_of(options.compute), fmt::format("{} whole buckets", slots)},
-              {"wire ring", casts && layout.world > 1 ? ring * bytes_of(options.wire) : 0, "cast buckets"}};
+      return {made, cast_if(casts && layout.world > 1)};
     case GradientStrategy::kPartitioned:
       break;
   }
   const std::int64_t kept = options.accumulation_steps == 1 ? bytes_of(options.wire) : 4;
-  return {{"gradients", whole / layout.world * kept, "this rank's shard"},
-          {"gradient ring", ring * bytes_of(options.compute), fmt::format("{} whole buckets", slots)},
-          {"wire ring", casts ? ring * bytes_of(options.wire) : 0, "cast buckets"}};
+  return {{"gradients", whole / layout.world * kept, "this rank's shard"}, made, cast_if(casts)};
 }
 
 // Of each parameter, beside the weight: what rounding took from it, and the fp32 numbers.
@@ -63,8 +63,11 @@ std::string what_is_kept(const EngineOptions& options) {
       options.zero_stage == 0 ? "whole" : "this rank's shard");
 }
 
-// What offload has in host memory in place of the device's, and of the weights a copy.
+// What offload, if there is any, has in host memory in place of the device's, and of the weights a copy.
 std::vector<MemoryItem> offloaded_items(const EngineOptions& options, const ShardLayout& layout) {
+  if (!options.offload) {
+    return {};
+  }
   const std::int64_t owned = layout.num_elements() / layout.world;
   const std::int64_t arriving = bytes_of(layout.world == 1 ? options.compute : options.wire);
   const bool adds_up = options.accumulation_steps > 1;
@@ -186,9 +189,7 @@ MemoryPlan plan_memory(const PlannedRun& run) {
   plan.items.push_back({"activations", activations.kept, "kept for backward" + what_is_recomputed(run)});
   plan.items.push_back({"working memory", activations.transient, "of the block that is being computed"});
   add_surroundings(plan, run.geometry, run.batch_size, element, options.device);
-  if (options.offload) {
-    plan.host_items = offloaded_items(options, trained);
-  }
+  plan.host_items = offloaded_items(options, trained);
   if (run.snapshots) {
     MemoryItem snapshot = snapshot_item(options, trained);
     snapshot.bytes += frozen / run.world;
@@ -234,6 +235,7 @@ MemoryPlan plan_probe_memory(const PlannedProbe& probe) {
                           fmt::format("of {} images, on every rank", probe.cached_images)});
   }
   add_surroundings(plan, probe.geometry, probe.batch_size, element, probe.head.device);
+  plan.host_items = offloaded_items(probe.head, head);
   if (probe.snapshots) {
     plan.host_items.push_back(snapshot_item(probe.head, head));
   }

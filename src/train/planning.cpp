@@ -124,10 +124,10 @@ void require_memory(const engine::MemoryPlan& plan, const Platform& platform) {
   core::require<core::UserError>(
       plan.total() <= usable, "train",
       "the run needs {} on each rank by the plan, but {} {} free:\n{}\n  use more ranks with --zero_stage 2, "
-      "--gradient_checkpointing auto, --offload_optimizer cpu, a smaller --batch_size (with --accum_iter), or a "
-      "smaller model",
+      "--gradient_checkpointing auto,{} a smaller --batch_size (with --accum_iter), or a smaller model",
       core::format_bytes(static_cast<double>(plan.total())), core::format_bytes(static_cast<double>(usable)),
-      platform.device.is_cpu() ? "of host memory is" : "of GPU memory is", to_table(plan));
+      platform.device.is_cpu() ? "of host memory is" : "of GPU memory is", to_table(plan),
+      platform.device.is_cpu() ? "" : " --offload_optimizer cpu,");
   require_host_memory(plan, platform);
 }
 

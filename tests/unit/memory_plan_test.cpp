@@ -54,6 +54,33 @@ TEST(MemoryPlan, Bf16ParametersTakeFourteenBytes) {
   EXPECT_EQ(bytes_of(plan, "optimizer"), (2 + 4 + 4) * parameters);
 }
 
+// A bf16 parameter: 12 bytes of the optimizer with the weight's copy, and 2 of the gradient.
+TEST(MemoryPlan, OffloadMovesToTheHost) {
+  PlannedRun run = planned({});
+  const MemoryPlan kept = plan_memory(run);
+  run.options.zero_stage = 2;
+  run.options.offload = true;
+  const MemoryPlan plan = plan_memory(run);
+  const std::int64_t parameters = bytes_of(plan, "parameters") / 2;
+  EXPECT_EQ(plan.host_total(), (12 + 2) * parameters);
+  EXPECT_EQ(plan.total(),
+            kept.total() - bytes_of(kept, "optimizer") - bytes_of(kept, "gradients") + bytes_of(plan, "gradient ring"));
+}
+
+TEST(MemoryPlan, OffloadOfAProbesHeadIsPlannedToo) {
+  PlannedProbe probe;
+  probe.shape = config::model_of("qwen3-4b");
+  probe.geometry = {224, 16, 100};
+  probe.head.zero_stage = 2;
+  const MemoryPlan kept = plan_probe_memory(probe);
+  EXPECT_EQ(kept.host_total(), 0);
+  probe.head.offload = true;
+  const MemoryPlan plan = plan_probe_memory(probe);
+  const std::int64_t parameters = bytes_of(plan, "head: parameters") / 4;
+  EXPECT_EQ(plan.host_total(), (4 + 2 * 4 + 4) * parameters);
+  EXPECT_LT(plan.total(), kept.total());
+}
+
 TEST(CheapestRecompute, IsNoneWhereEverythingFits) {
   EXPECT_TRUE(cheapest_recompute(planned({}), total({})).is_none());
   const RecomputePolicy one = cheapest_recompute(planned({}), total({}) - 1);
