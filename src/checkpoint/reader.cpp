@@ -90,22 +90,15 @@ Reader::Reader(const std::string& directory) : contents_(std::make_shared<const 
 Reader Reader::open_shared(const std::string& directory, const topology::Group& world, const topology::Group& node) {
   const bool is_first = node.rank() == 0;
   std::shared_ptr<const Contents> contents;
-  std::string manifest;
-  std::vector<int> descriptors;
-  world.agree([&] {
-    if (is_first) {
-      contents = std::make_shared<const Contents>(directory);
-      manifest = node.size() > 1 ? to_text(contents->manifest) : "";
-      descriptors.push_back(contents->file.descriptor());
-    }
+  const topology::OpenFiles files = topology::open_once_a_node(world, node, [&] {
+    contents = std::make_shared<const Contents>(directory);
+    return topology::OpenFiles{node.size() > 1 ? to_text(contents->manifest) : "", {contents->file.descriptor()}};
   });
-  manifest = node.broadcast(manifest, 0);
-  descriptors = topology::share_descriptors(node, descriptors);
   world.agree([&] {
-    if (!is_first && descriptors.empty()) {  // which this system cannot pass
+    if (!is_first && files.descriptors.empty()) {  // which this system cannot pass
       contents = std::make_shared<const Contents>(directory);
     } else if (!is_first) {
-      contents = std::make_shared<const Contents>(directory, manifest, descriptors.front());
+      contents = std::make_shared<const Contents>(directory, files.text, files.descriptors.front());
     }
   });
   return Reader(std::move(contents));

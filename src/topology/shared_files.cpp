@@ -11,6 +11,7 @@
 #include <array>
 #include <cstring>
 #include <string>
+#include <utility>
 
 namespace tessera::topology {
 namespace {
@@ -124,8 +125,7 @@ bool all_connected(const Group& node, bool connected) {
   return worst > 0;
 }
 
-}  // namespace
-
+// The descriptors of the node's first rank; empty on every other where some rank cannot be passed them.
 std::vector<int> share_descriptors(const Group& node, const std::vector<int>& descriptors) {
   if (node.size() == 1) {
     return descriptors;
@@ -146,6 +146,20 @@ std::vector<int> share_descriptors(const Group& node, const std::vector<int>& de
     send(accept_rank(listener.get()).get(), descriptors);
   }
   return descriptors;
+}
+
+}  // namespace
+
+OpenFiles open_once_a_node(const Group& world, const Group& node, const std::function<OpenFiles()>& open) {
+  OpenFiles files;
+  world.agree([&] {
+    if (node.rank() == 0) {
+      files = open();
+    }
+  });
+  files.text = node.broadcast(std::move(files.text), 0);
+  files.descriptors = share_descriptors(node, files.descriptors);
+  return files;
 }
 
 }  // namespace tessera::topology

@@ -26,23 +26,19 @@ std::vector<io::RandomAccessFile> adopt(const std::string& paths, const std::vec
 io::SafetensorsReader open_safetensors(const std::string& path, const topology::Mesh& mesh) {
   const bool is_first = mesh.node.rank() == 0;
   std::optional<io::SafetensorsReader> reader;
-  std::string paths;
-  std::vector<int> descriptors;
-  mesh.world.agree([&] {
-    if (is_first) {
-      for (const io::MappedFile& file : reader.emplace(path).files()) {
-        paths += file.path() + '\0';
-        descriptors.push_back(file.descriptor());
-      }
+  const topology::OpenFiles files = topology::open_once_a_node(mesh.world, mesh.node, [&] {
+    topology::OpenFiles opened;
+    for (const io::MappedFile& file : reader.emplace(path).files()) {
+      opened.text += file.path() + '\0';
+      opened.descriptors.push_back(file.descriptor());
     }
+    return opened;
   });
-  paths = mesh.node.broadcast(paths, 0);
-  descriptors = topology::share_descriptors(mesh.node, descriptors);
   mesh.world.agree([&] {
-    if (!is_first && descriptors.empty()) {  // which this system cannot pass
+    if (!is_first && files.descriptors.empty()) {  // which this system cannot pass
       reader.emplace(path);
     } else if (!is_first) {
-      reader.emplace(adopt(paths, descriptors));
+      reader.emplace(adopt(files.text, files.descriptors));
     }
   });
   return std::move(*reader);
