@@ -57,8 +57,9 @@ std::shared_ptr<std::byte> pinned_memory(std::size_t bytes) {
   // Portable: pinned for every device, whichever is current where it is used.
   if (const cudaError_t status = cudaHostAlloc(&memory, bytes, cudaHostAllocPortable); status != cudaSuccess) {
     cudaGetLastError();
-    core::fail("topology", "{} of pinned host memory: {}", core::format_bytes(static_cast<double>(bytes)),
-               cudaGetErrorString(status));
+    core::fail("topology",
+               "{} of pinned host memory: {}; the node can pin less: ask for more memory, or use more nodes",
+               core::format_bytes(static_cast<double>(bytes)), cudaGetErrorString(status));
   }
   return {static_cast<std::byte*>(memory), [](std::byte* pinned) { cudaFreeHost(pinned); }};
 }

@@ -1,5 +1,7 @@
 #include "train/meters.hpp"
 
+#include "train/host_memory.hpp"
+
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/ones.h>
@@ -9,25 +11,9 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <limits>
 
 namespace tessera::train {
 namespace {
-
-// Available memory by the kernel's estimate; without a limit where it does not say.
-std::int64_t available_host_bytes() {
-  std::ifstream meminfo("/proc/meminfo");
-  std::string key;
-  std::string unit;
-  std::int64_t kib = 0;
-  while (meminfo >> key >> kib && std::getline(meminfo, unit)) {
-    if (key == "MemAvailable:") {
-      return kib * 1024;
-    }
-  }
-  return std::numeric_limits<std::int64_t>::max();
-}
 
 // Dense bf16 matrix products by the vendor's data sheets, FLOP/s.
 struct KnownGpu {
@@ -65,7 +51,7 @@ std::int64_t peak_memory_bytes(c10::Device device) {
 
 std::int64_t usable_memory_bytes(c10::Device device, int ranks_on_node) {
   if (device.is_cpu()) {
-    return available_host_bytes() / ranks_on_node;
+    return least_host_limit(this_host(), ranks_on_node).free_bytes / ranks_on_node;
   }
   return static_cast<std::int64_t>(c10::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).first);
 }

@@ -2,6 +2,7 @@
 
 #include "tessera/core/error.hpp"
 #include "tessera/core/units.hpp"
+#include "train/host_memory.hpp"
 #include "train/meters.hpp"
 
 #include <algorithm>
@@ -101,34 +102,43 @@ void report_memory(const engine::MemoryPlan& plan, const Platform& platform, con
 
 namespace {
 
+std::string bytes_text(std::int64_t bytes) { return core::format_bytes(static_cast<double>(bytes)); }
+
 bool is_offloaded(const engine::MemoryPlan& plan) {
   return std::ranges::any_of(plan.host_items, [](const engine::MemoryItem& item) { return item.name == "optimizer"; });
 }
 
-// The host's memory is shared by the ranks of a node, and on a CPU by the run itself.
+// What the ranks of a node take of its memory together, against the least of what bounds it.
 void require_host_memory(const engine::MemoryPlan& plan, const Platform& platform) {
-  const std::int64_t usable = usable_memory_bytes(c10::kCPU, platform.mesh.node.size());
-  const std::int64_t needed = plan.host_total() + (platform.device.is_cpu() ? plan.total() : 0);
+  const std::int64_t a_rank = plan.host_total() + (platform.device.is_cpu() ? plan.total() : 0);
+  const int ranks = platform.mesh.node.size();
+  const HostLimit limit = least_host_limit(this_host(), ranks);
   core::require<core::UserError>(
-      plan.host_total() == 0 || needed <= usable, "train",
-      "the run needs {} of host memory on each rank by the plan, but {} is free:\n{}\n  --async_save false saves "
-      "without a copy of the state, while training waits; more ranks with --zero_stage 2 have smaller parts{}",
-      core::format_bytes(static_cast<double>(needed)), core::format_bytes(static_cast<double>(usable)), to_table(plan),
+      a_rank <= limit.free_bytes / ranks, "train",
+      "the run needs {} of host memory on this node by the plan ({} rank{} x {}), but {} is left of {}:\n{}\n  use "
+      "more nodes with --zero_stage 2, a smaller model, {}or --async_save false, which saves without a copy of the "
+      "state while training waits{}",
+      bytes_text(a_rank * ranks), ranks, ranks == 1 ? "" : "s", bytes_text(a_rank), bytes_text(limit.free_bytes),
+      limit.name, to_table(plan),
+      platform.device.is_cpu() ? "a smaller --batch_size (with --accum_iter), --gradient_checkpointing auto, " : "",
       is_offloaded(plan) ? "; --offload_optimizer none leaves the optimizer on the GPU" : "");
 }
 
 }  // namespace
 
 void require_memory(const engine::MemoryPlan& plan, const Platform& platform) {
-  const std::int64_t usable = usable_memory_bytes(platform.device, platform.mesh.node.size());
-  core::require<core::UserError>(
-      plan.total() <= usable, "train",
-      "the run needs {} on each rank by the plan, but {} {} free:\n{}\n  use more ranks with --zero_stage 2, "
-      "--gradient_checkpointing auto,{} a smaller --batch_size (with --accum_iter), or a smaller model",
-      core::format_bytes(static_cast<double>(plan.total())), core::format_bytes(static_cast<double>(usable)),
-      platform.device.is_cpu() ? "of host memory is" : "of GPU memory is", to_table(plan),
-      platform.device.is_cpu() ? "" : " --offload_optimizer cpu,");
-  require_host_memory(plan, platform);
+  if (!platform.device.is_cpu()) {
+    const std::int64_t usable = usable_memory_bytes(platform.device, platform.mesh.node.size());
+    core::require<core::UserError>(
+        plan.total() <= usable, "train",
+        "the run needs {} on each rank by the plan, but {} of GPU memory is free:\n{}\n  use more ranks with "
+        "--zero_stage 2, --gradient_checkpointing auto, --offload_optimizer cpu, a smaller --batch_size (with "
+        "--accum_iter), or a smaller model",
+        bytes_text(plan.total()), bytes_text(usable), to_table(plan));
+  }
+  if (platform.device.is_cpu() || plan.host_total() > 0) {
+    require_host_memory(plan, platform);
+  }
 }
 
 }  // namespace tessera::train

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -101,7 +102,10 @@ TEST_F(RunErrors, OutputThatCannotBeWritten) {
 }
 
 TEST_F(RunErrors, TooLittleMemoryByThePlan) {
-  expect_refused("--batch_size 90 --input_size 27888 --patch_size 3486", "by the plan");
+  expect_refused("--batch_size 90 --input_size 27888 --patch_size 3486", "of host memory on this node by the plan");
+  ::setenv("SLURM_MEM_PER_NODE", "1", 1);  // MiB, less than the ranks have by then
+  expect_refused("", "0 B is left of what Slurm grants on the node (--mem, SLURM_MEM_PER_NODE)");
+  ::unsetenv("SLURM_MEM_PER_NODE");
 }
 
 TEST_F(RunErrors, AKilledRankEndsTheRun) {

@@ -119,6 +119,9 @@ TEST(Configs, AreRun) {
       const CommandResult result = finetune(2, data, trained, "--config " + config + " --epochs 1 --batch_size 10");
       ASSERT_EQ(result.status, 0) << config << "\n" << result.output;
       EXPECT_EQ(column(trained + "/steps.jsonl", "loss").size(), 4U) << config;
+      EXPECT_EQ(result.output.find("--offload_optimizer cpu means nothing here") != std::string::npos,
+                config.find("offload") != std::string::npos)
+          << result.output;
     }
   }
   for (const std::string& config : configs()) {
