@@ -1,5 +1,6 @@
 #include "tessera/topology/session.hpp"
 
+#include "topology/give_way.hpp"
 #include "topology/group_impl.hpp"
 #include "topology/mpi_check.hpp"
 
@@ -28,6 +29,7 @@ int launched_processes() { return number_in({"OMPI_COMM_WORLD_SIZE", "SLURM_STEP
 }  // namespace
 
 Session::Session() {
+  sleep_to_yield(mpi_yields());
   int provided = MPI_THREAD_SINGLE;
   check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
   check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");

@@ -63,9 +63,9 @@ flags=(--device cpu --dataset fashion-mnist --data_path /usr/share/datasets/fash
   --model_config tests/data/qwen3/gqa4.config.json --patch_size 7 --num_workers 1 --batch_size 10 --epochs 10 --warmup_steps 10 --blr 0.02 --seed 3
   --max_steps $(((rounds + 1) * steps_a_round)) --save_every_steps 10 --keep_last 3)
 
-submit() { # submit NAME OUTPUT NODES: four ranks
-  TESSERA_BIN=$bin OMP_NUM_THREADS=1 on_head jobs/submit.sh "$1" --nodes "$3" --ntasks-per-node $((4 / $3)) --sbatch --cpus-per-task=1 \
-    --sbatch --gpus-per-node=$((4 / $3)) --sbatch --mem=500 --sbatch --time=600 --sbatch --output="$work/%j.out" -- "${flags[@]}" \
+submit() { # submit NAME OUTPUT
+  TESSERA_BIN=$bin OMP_NUM_THREADS=1 on_head jobs/submit.sh "$1" --nodes 2 --ntasks-per-node 2 --sbatch --cpus-per-task=1 \
+    --sbatch --gpus-per-node=2 --sbatch --mem=500 --sbatch --time=600 --sbatch --output="$work/%j.out" -- "${flags[@]}" \
     --output_dir "$work/$2" 2>"$work/submit.err" || { cat "$work/submit.err" >&2; return 1; }
 }
 
@@ -88,8 +88,10 @@ await() {
 is_in_state() { [[ $(field JobState) == "$1" ]]; }
 # This start's args.json: the ranks have found each other.
 has_begun() {
-  local written
-  written=$(stat -c %Y "$work/disturbed/args.json" 2>/dev/null) && ((written >= $(date -d "$(field StartTime)" +%s)))
+  local written started
+  # A job that waits in the queue again has no time of start.
+  started=$(date -d "$(field StartTime)" +%s 2>/dev/null) && written=$(stat -c %Y "$work/disturbed/args.json" 2>/dev/null) &&
+    ((written >= started))
 }
 has_restarted() { (($(field Restarts) > $1)); }
 
@@ -136,15 +138,14 @@ round() {
 # More ranks than cores: mpirun would see that, srun does not.
 export OMPI_MCA_mpi_yield_when_idle=1
 cluster up "$work/cluster" $$ SlurmdTimeout=15 KillWait=5
-# All on one node: the same sums, without the network.
-job=$(submit single_node whole 1)
+job=$(submit multi_node whole)
 await 1800 "the undisturbed run" is_in_state COMPLETED
 say "undisturbed: $(wc -l <"$work/whole/steps.jsonl") steps"
 
 # Faults may come before the first save any number of times, and before a rank has joined the others: a death then is
 # noticed by srun alone, a halt by the job.
 export TESSERA_FRUITLESS_STARTS=50 SLURM_WAIT=5 TESSERA_START_SECONDS=45
-job=$(submit short_limit disturbed 2)
+job=$(submit short_limit disturbed)
 for ((i = 1; i <= rounds; ++i)); do round "$i"; done
 await 1800 "the end of the run" is_in_state COMPLETED
 
