@@ -6,7 +6,7 @@
 namespace tessera::checkpoint {
 
 constexpr std::string_view kFormatName = "tessera-checkpoint";
-constexpr std::int64_t kFormatVersion = 3;
+constexpr std::int64_t kFormatVersion = 4;
 constexpr std::string_view kStateFile = "state.h5";
 constexpr std::string_view kManifestFile = "manifest.json";
 constexpr std::string_view kLatestFile = "latest";

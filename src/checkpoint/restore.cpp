@@ -112,7 +112,7 @@ const StoredTensor* find_source(const Reader& reader, std::string_view parameter
     return stored;
   }
   if (component != Component::kWeight && component != Component::kMaster) {
-    return nullptr;
+    return state::is_moment(component) ? stored : nullptr;
   }
   const StoredTensor* const weight = reader.find(parameter, Component::kWeight);
   const StoredTensor* const master = reader.find(parameter, Component::kMaster);

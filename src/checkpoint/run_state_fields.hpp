@@ -8,8 +8,8 @@
 namespace tessera::checkpoint {
 
 /// Fields that came after version 1. Where a file lacks one, RunState's default is what older programs did.
-constexpr std::array<std::string_view, 6> kNewFields{"optimizer",       "freeze_blocks", "backbone",
-                                                     "backbone_crc32c", "pooling",       "ema_decay"};
+constexpr std::array<std::string_view, 7> kNewFields{
+    "optimizer", "optimizer_state_dtype", "freeze_blocks", "backbone", "backbone_crc32c", "pooling", "ema_decay"};
 
 /// Calls visit(name, field) for every field of RunState: the one list from which JSON and HDF5 attributes are made.
 /// State is RunState or const RunState.
@@ -19,6 +19,7 @@ void visit_run_state(State& run, Visitor&& visit) {
   visit("step_in_epoch", run.step_in_epoch);
   visit("global_step", run.global_step);
   visit("optimizer", run.optimizer);
+  visit("optimizer_state_dtype", run.optimizer_state_dtype);
   visit("optimizer_step", run.optimizer_step);
   visit("skipped_steps", run.skipped_steps);
   visit("epoch_loss_sum", run.epoch_loss_sum);

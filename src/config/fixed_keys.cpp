@@ -7,7 +7,6 @@ constexpr std::string_view kOff = R"(false|"auto")";
 constexpr std::string_view kStage3 = "it belongs to stage 3, and this program has stages 0, 1 and 2; remove it";
 constexpr std::string_view kBuckets = "parameters and gradients live in contiguous buckets, always";
 constexpr std::string_view kSums = "gradients are summed first and divided afterwards, always; remove it";
-constexpr std::string_view kMasters = "master weights and the optimizer's state are fp32, always";
 constexpr std::string_view kMonitor =
     "TensorBoard events go to --log_dir, figures to log.txt and steps.jsonl; remove it";
 constexpr std::string_view kNvme =
@@ -48,8 +47,8 @@ const std::vector<FixedKey>& fixed_keys() {
       {"zero_force_ds_cpu_optimizer", "", "false", "there is no optimizer of DeepSpeed's here; remove it"},
       {"bf16.check_grad_overflow", "", "true", "a step whose gradients are not finite is skipped, always"},
       {"bf16.immediate_grad_update", "", "false", "gradients go into their buckets as the matrix products end"},
-      {"bf16.bf16_master_weights_and_grads", "", "false", kMasters},
-      {"bf16.bf16_optimizer_states", "", "false", kMasters},
+      {"bf16.bf16_master_weights_and_grads", "", "false", "master weights are fp32, always"},
+      {"bf16.bf16_optimizer_states", "", "false", R"(write "optimizer": { "state_dtype": "bf16" } in its place)"},
       {"fp16", "enabled", kOff, R"(this program computes in bf16 or fp32, which need no loss scaling; use "bf16")"},
       {"amp", "enabled", kOff, R"(this program computes in bf16 or fp32; use "bf16")"},
       {"torch_autocast", "enabled", kOff, R"(this program computes in bf16 or fp32; use "bf16")"},

@@ -41,6 +41,8 @@ constexpr std::array<Name<GradientCheckpointing>, 4> kCheckpointing{
 constexpr std::array<Name<MixMode>, 3> kMixModes{
     {{"batch", MixMode::kBatch}, {"pair", MixMode::kPair}, {"elem", MixMode::kElem}}};
 constexpr std::array<Name<OffloadChoice>, 2> kOffloads{{{"none", OffloadChoice::kNone}, {"cpu", OffloadChoice::kCpu}}};
+constexpr std::array<Name<StateDType>, 2> kStateDTypes{
+    {{"fp32", StateDType::kFloat32}, {"bf16", StateDType::kBFloat16}}};
 constexpr std::array<Name<OptimizerKind>, 3> kOptimizers{
     {{"adamw", OptimizerKind::kAdamW}, {"sgd", OptimizerKind::kSgd}, {"lars", OptimizerKind::kLars}}};
 constexpr std::array<Name<Pooling>, 3> kPoolings{
@@ -56,6 +58,7 @@ const auto& names_of(EraseMode /*tag*/) { return kEraseModes; }
 const auto& names_of(GradientCheckpointing /*tag*/) { return kCheckpointing; }
 const auto& names_of(MixMode /*tag*/) { return kMixModes; }
 const auto& names_of(OffloadChoice /*tag*/) { return kOffloads; }
+const auto& names_of(StateDType /*tag*/) { return kStateDTypes; }
 const auto& names_of(OptimizerKind /*tag*/) { return kOptimizers; }
 const auto& names_of(Pooling /*tag*/) { return kPoolings; }
 const auto& names_of(core::DType /*tag*/) { return kWireTypes; }
@@ -211,6 +214,7 @@ std::string_view name_of(CollectivesChoice choice) { return name_in_table(choice
 std::string_view name_of(DTypeChoice choice) { return name_in_table(choice); }
 std::string_view name_of(EraseMode mode) { return name_in_table(mode); }
 std::string_view name_of(MixMode mode) { return name_in_table(mode); }
+std::string_view name_of(StateDType dtype) { return name_in_table(dtype); }
 std::string_view name_of(OptimizerKind kind) { return name_in_table(kind); }
 std::string_view name_of(Pooling pooling) { return name_in_table(pooling); }
 

@@ -195,13 +195,10 @@ void Engine::Impl::gather_all() {
 
 state::StateDescription Engine::Impl::describe(const std::vector<int>& ranks, bool has_buffers) const {
   const std::vector<state::Component>& components = optimizer.components();
-  const auto type_of = [&](state::Component component) {
-    return component == state::Component::kWeight ? to_dtype(context.options.compute) : core::DType::kFloat32;
-  };
   state::StateDescription description;
   for (const model::Param& param : context.table.params) {
     for (const state::Component component : components) {
-      description.tensors.push_back({param.name, component, type_of(component), param.shape});
+      description.tensors.push_back({param.name, component, optimizer.dtype_of(component), param.shape});
     }
   }
   for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {

@@ -45,22 +45,23 @@ std::vector<MemoryItem> gradient_items(const EngineOptions& options, const Shard
   return {{"gradients", whole / layout.world * kept, "this rank's shard"}, made, cast_if(casts)};
 }
 
-// Of each parameter, beside the weight: what rounding took from it, and the fp32 numbers.
-std::int64_t optimizer_bytes(const EngineOptions& options) {
-  return (options.compute == at::kFloat ? 0 : 2) + 4 * options.num_floats();
+// Of so many parameters, beside the weights: what rounding took from them, and the optimizer's numbers.
+std::int64_t optimizer_bytes(const EngineOptions& options, std::int64_t num_elements) {
+  return num_elements * (options.compute == at::kFloat ? 0 : 2) + options.state_bytes(num_elements);
 }
 
-// Of each parameter in a checkpoint.
-std::int64_t saved_bytes(const EngineOptions& options) {
+// Of so many parameters in a checkpoint.
+std::int64_t saved_bytes(const EngineOptions& options, std::int64_t num_elements) {
   const std::int64_t master = options.compute == at::kFloat ? 0 : 4;
-  return bytes_of(options.compute) + master + 4 * options.num_floats();
+  return num_elements * (bytes_of(options.compute) + master) + options.state_bytes(num_elements);
 }
 
 std::string what_is_kept(const EngineOptions& options) {
-  return fmt::format(
-      "{}{} in fp32, {}{}", num_moments(options.optimizer.kind) == 2 ? "exp_avg and exp_avg_sq" : "momentum_buffer",
-      options.averages() ? " and ema" : "", options.compute == at::kFloat ? "" : "the weights' lower halves, ",
-      options.zero_stage == 0 ? "whole" : "this rank's shard");
+  return fmt::format("{} in {}, {}{}{}",
+                     num_moments(options.optimizer.kind) == 2 ? "exp_avg and exp_avg_sq" : "momentum_buffer",
+                     config::name_of(options.optimizer.state_dtype), options.averages() ? "ema in fp32, " : "",
+                     options.compute == at::kFloat ? "" : "the weights' lower halves, ",
+                     options.zero_stage == 0 ? "whole" : "this rank's shard");
 }
 
 // What offload, if there is any, has in host memory in place of the device's, and of the weights a copy.
@@ -71,7 +72,7 @@ std::vector<MemoryItem> offloaded_items(const EngineOptions& options, const Shar
   const std::int64_t owned = layout.num_elements() / layout.world;
   const std::int64_t arriving = bytes_of(layout.world == 1 ? options.compute : options.wire);
   const bool adds_up = options.accumulation_steps > 1;
-  std::vector<MemoryItem> items{{"optimizer", owned * (bytes_of(options.compute) + optimizer_bytes(options)),
+  std::vector<MemoryItem> items{{"optimizer", owned * bytes_of(options.compute) + optimizer_bytes(options, owned),
                                  what_is_kept(options) + ", with a copy of its weights"},
                                 {"gradients", owned * (adds_up ? 4 : arriving), "this rank's shard"}};
   if (adds_up) {
@@ -87,7 +88,7 @@ std::vector<MemoryItem> engine_items(const EngineOptions& options, const ShardLa
   const std::int64_t owned = options.zero_stage == 0 ? whole : whole / layout.world;
   std::vector<MemoryItem> items{{"parameters", whole * bytes_of(options.compute), "whole, on every rank"}};
   if (!options.offload) {
-    items.push_back({"optimizer", owned * optimizer_bytes(options), what_is_kept(options)});
+    items.push_back({"optimizer", optimizer_bytes(options, owned), what_is_kept(options)});
   }
   for (MemoryItem& item : gradient_items(options, layout)) {
     if (item.bytes > 0) {
@@ -99,7 +100,7 @@ std::vector<MemoryItem> engine_items(const EngineOptions& options, const ShardLa
 
 // At every stage a rank saves its own shard.
 MemoryItem snapshot_item(const EngineOptions& options, const ShardLayout& layout) {
-  return {"snapshot", layout.num_elements() / layout.world * saved_bytes(options),
+  return {"snapshot", saved_bytes(options, layout.num_elements() / layout.world),
           "of this rank's shard, from which checkpoints are written"};
 }
 

@@ -25,14 +25,16 @@ ShardLayout make_shard_layout(const model::ParamTable& table, int world, std::in
   layout.world = world;
   layout.places.resize(table.units.size());
   std::int64_t used = 0;
+  std::int64_t before = 0;  // of the buckets that are closed
   for (auto unit = static_cast<int>(table.units.size()) - 1; unit >= 0; --unit) {
     const std::int64_t size = table.units[static_cast<std::size_t>(unit)].num_elements;
     const std::int64_t start = round_up(used, kAlignment);
     if (layout.buckets.empty() || start + size > bucket_elements) {
       if (!layout.buckets.empty()) {
         close(layout.buckets.back(), used, world);
+        before += start;
       }
-      layout.buckets.emplace_back();
+      layout.buckets.emplace_back().first_element = before;
       used = 0;
     } else if (start > used) {
       layout.buckets.back().gaps.push_back({used, start});

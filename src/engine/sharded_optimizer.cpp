@@ -20,7 +20,10 @@ std::vector<state::Component> moments_of(config::OptimizerKind kind) {
 }  // namespace
 
 ShardedOptimizer::ShardedOptimizer(const Context& context, ParameterBuckets& parameters)
-    : context_(context), part_(owned_part(context.options)), components_{state::Component::kWeight} {
+    : context_(context),
+      part_(owned_part(context.options)),
+      moment_type_(context.options.optimizer.state_dtype == config::StateDType::kBFloat16 ? at::kBFloat16 : at::kFloat),
+      components_{state::Component::kWeight} {
   for (const model::Param& param : context.table.params) {
     deepest_ = std::max(deepest_, param.depth);
   }
@@ -41,8 +44,10 @@ ShardedOptimizer::ShardedOptimizer(const Context& context, ParameterBuckets& par
     state.parameter = {weight, is_split() ? context.state_zeros(size, at::kShort) : at::Tensor()};
     state.average = context.options.averages() ? context.state_zeros(size, at::kFloat) : at::Tensor();
     for (std::size_t moment = 0; moment < moments.size(); ++moment) {
-      state.moments.push_back(context.state_zeros(size, at::kFloat));
+      state.moments.push_back(context.state_zeros(size, moment_type_));
     }
+    state.first_element =
+        context.bucket(bucket).first_element + (part_ == Part::kWhole ? 0 : size * context.collectives.rank());
     state.segments = make_segments(bucket);
     states_.push_back(std::move(state));
   }
@@ -130,12 +135,14 @@ void ShardedOptimizer::update(const BucketState& state, const Segment& segment, 
   const double lr = step.lr * segment.lr_scale;
   if (options.kind == config::OptimizerKind::kAdamW) {
     context_.optimizer_ops().adamw_step(
-        {parameter, part(gradient), part(state.moments[0]), part(state.moments[1])},
+        {parameter, part(gradient), part(state.moments[0]), part(state.moments[1]),
+         state.first_element + segment.begin},
         {lr, options.beta1, options.beta2, options.eps, segment.weight_decay, step.gradient_scale, step.number});
   } else {
     context_.optimizer_ops().momentum_step(
-        {parameter, part(gradient), part(state.moments[0])},
-        {lr, options.momentum, segment.weight_decay, step.gradient_scale, trust_ratio(segment, step.gradient_scale)});
+        {parameter, part(gradient), part(state.moments[0]), state.first_element + segment.begin},
+        {lr, options.momentum, segment.weight_decay, step.gradient_scale, trust_ratio(segment, step.gradient_scale),
+         step.number});
   }
 }
 
@@ -158,13 +165,20 @@ std::vector<OwnedRange> ShardedOptimizer::ranges(int bucket, int rank) const {
   return owned;
 }
 
+core::DType ShardedOptimizer::dtype_of(state::Component component) const {
+  if (component == state::Component::kWeight) {
+    return to_dtype(context_.options.compute);
+  }
+  return state::is_moment(component) ? to_dtype(moment_type_) : core::DType::kFloat32;
+}
+
 state::StateView ShardedOptimizer::view(const OwnedRange& range, std::size_t component) const {
   state::StateView view;
   view.component = components_[component];
+  view.dtype = dtype_of(view.component);
   view.begin = range.begin;
   view.end = range.end;
   if (view.component == state::Component::kWeight) {
-    view.dtype = to_dtype(context_.options.compute);
     view.data = range.parameter.weight.mutable_data_ptr();
   } else if (view.component == state::Component::kMaster) {
     view.data = range.parameter.weight.mutable_data_ptr();

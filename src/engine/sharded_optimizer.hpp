@@ -50,6 +50,8 @@ class ShardedOptimizer {
 
   /// What a checkpoint holds of each parameter. A bf16 weight comes before the fp32 master, whose restoring sets both.
   [[nodiscard]] const std::vector<state::Component>& components() const { return components_; }
+  /// How elements of a component are kept, but for the fp32 masters, which are in halves.
+  [[nodiscard]] core::DType dtype_of(state::Component component) const;
   /// One component of a range, without what only the parameter's table knows (name and shape).
   [[nodiscard]] state::StateView view(const OwnedRange& range, std::size_t component) const;
   /// Everything of `bucket` that `rank` answers for. At stage 0 every rank holds all of it, and `rank` may be any.
@@ -72,6 +74,7 @@ class ShardedOptimizer {
     at::Tensor average;
     std::vector<at::Tensor> moments;
     std::vector<Segment> segments;
+    std::int64_t first_element = 0;  // among all: see Bucket
   };
   [[nodiscard]] const BucketState& state_of(int bucket) const { return states_[static_cast<std::size_t>(bucket)]; }
 
@@ -84,6 +87,7 @@ class ShardedOptimizer {
 
   const Context& context_;
   Part part_;
+  at::ScalarType moment_type_;
   int deepest_ = 0;
   std::vector<state::Component> components_;
   std::vector<BucketState> states_;

@@ -108,4 +108,10 @@ void dispatch(core::DType dtype, const Work& work) {
   }
 }
 
+/// Calls `work` with a value of each of two element types.
+template <class Work>
+void dispatch(core::DType first, core::DType second, const Work& work) {
+  dispatch(first, [&](auto a) { dispatch(second, [&](auto b) { work(a, b); }); });
+}
+
 }  // namespace tessera::kernels

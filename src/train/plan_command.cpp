@@ -26,10 +26,10 @@ std::int64_t planned_classes(const config::DataConfig& data) {
   return data.dataset == config::DatasetKind::kCifar100 ? 100 : 10;
 }
 
-// All that a checkpoint holds of a parameter: the weight, and the optimizer's fp32 state.
+// All that a checkpoint holds of the parameters: the weights, and the optimizer's state.
 std::int64_t checkpoint_bytes(std::int64_t num_parameters, const engine::EngineOptions& options) {
   const std::int64_t weight_and_master = options.compute == at::kFloat ? 4 : 6;
-  return num_parameters * (weight_and_master + 4 * options.num_floats());
+  return num_parameters * weight_and_master + options.state_bytes(num_parameters);
 }
 
 struct Planned {

@@ -137,9 +137,9 @@ engine::EngineOptions engine_options(const config::RunConfig& config, c10::Devic
   options.clip_norm = config.optimizer.clip_grad.value_or(0);
   const config::OptimizerConfig& optimizer = config.optimizer;
   options.average_decay = optimizer.ema_decay;
-  options.optimizer = {optimizer.opt,          optimizer.beta1,      optimizer.beta2,
-                       optimizer.eps,          optimizer.momentum,   optimizer.trust_coefficient,
-                       optimizer.weight_decay, optimizer.layer_decay};
+  options.optimizer = {optimizer.opt,          optimizer.beta1,       optimizer.beta2,
+                       optimizer.eps,          optimizer.momentum,    optimizer.trust_coefficient,
+                       optimizer.weight_decay, optimizer.layer_decay, optimizer.state_dtype};
   return options;
 }
 

@@ -72,6 +72,7 @@ state::RunState start_state(const config::RunConfig& config, const RunFacts& fac
   run.peak_lr = config.peak_lr(facts.world);
   run.min_lr = config.optimizer.min_lr;
   run.optimizer = config::name_of(config.optimizer.opt);
+  run.optimizer_state_dtype = config::name_of(config.optimizer.state_dtype);
   run.world_size = facts.world;
   run.zero_stage = config.zero.stage;
   run.num_classes = facts.num_classes;
@@ -111,6 +112,8 @@ state::RunState resumed_state(const std::string& checkpoint, state::RunState sto
   compare(changed, "peak learning rate", run.peak_lr, fresh.peak_lr);
   compare(changed, "least learning rate", run.min_lr, fresh.min_lr);
   compare(changed, "--ema_decay", run.ema_decay, fresh.ema_decay);
+  compare(changed, "--optimizer_state_dtype (moments are converted)", run.optimizer_state_dtype,
+          fresh.optimizer_state_dtype);
   compare(changed, "ranks", run.world_size, fresh.world_size);
   compare(changed, "ZeRO stage", run.zero_stage, fresh.zero_stage);
   log.info("resumed from {}: epoch {}, step {}{}", checkpoint, run.epoch, run.global_step, changed);
@@ -119,6 +122,7 @@ state::RunState resumed_state(const std::string& checkpoint, state::RunState sto
   run.peak_lr = fresh.peak_lr;
   run.min_lr = fresh.min_lr;
   run.ema_decay = fresh.ema_decay;
+  run.optimizer_state_dtype = fresh.optimizer_state_dtype;
   run.world_size = fresh.world_size;
   run.zero_stage = fresh.zero_stage;
   run.model_config_json = fresh.model_config_json;

@@ -140,6 +140,27 @@ TEST_P(EngineTest, EveryOptimizerIsItselfWhenSharded) {
   }
 }
 
+// Rounding is by an element's place among all: neither stage nor size of buckets changes a bit.
+TEST_P(EngineTest, MomentsInFewerBitsAreTheSameAtEveryStage) {
+  for (const auto& [kind, lr] : kKinds) {
+    Trial exact = trial(2);
+    exact.options.optimizer.kind = kind;
+    exact.lr = lr;
+    Trial variant = exact;
+    variant.options.optimizer.state_dtype = config::StateDType::kBFloat16;
+    const std::string what = std::string(config::name_of(kind)) + ", moments in bf16";
+    const Outcome partitioned = run(variant);
+    EXPECT_NE(partitioned.steps.back().loss, run(exact).steps.back().loss) << what << " have an effect";
+    EXPECT_LT(partitioned.steps.back().loss, partitioned.steps.front().loss) << what;
+    for (const int stage : {0, 1}) {
+      variant.options.zero_stage = stage;
+      expect_same_bits(run(variant), partitioned, what + ", stage " + std::to_string(stage));
+    }
+    variant.options.bucket_elements = 20'000;
+    expect_same_bits(run(variant), partitioned, what + ", larger buckets");
+  }
+}
+
 // The model without the engine computes every gradient, and leaves what is frozen alone.
 TEST_P(EngineTest, FrozenBlocksStayAndTheOthersTrainAsTheyWould) {
   for (const std::int64_t frozen : {1, 3}) {

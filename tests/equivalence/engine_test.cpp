@@ -74,13 +74,16 @@ TEST_P(EngineTest, OffloadChangesNoBit) {
     at::ScalarType compute;
     std::int64_t micro_steps;
     int stage;
+    config::StateDType moments = config::StateDType::kFloat32;
   };
   for (const Case& tried :
        {Case{OptimizerKind::kAdamW, at::kFloat, 2, 2}, Case{OptimizerKind::kAdamW, at::kBFloat16, 1, 1},
         Case{OptimizerKind::kAdamW, at::kBFloat16, 2, 2}, Case{OptimizerKind::kSgd, at::kFloat, 1, 1},
-        Case{OptimizerKind::kLars, at::kBFloat16, 2, 2}}) {
+        Case{OptimizerKind::kLars, at::kBFloat16, 2, 2},
+        Case{OptimizerKind::kAdamW, at::kBFloat16, 2, 2, config::StateDType::kBFloat16}}) {
     Trial kept = trial(2);
     kept.options.optimizer.kind = tried.kind;
+    kept.options.optimizer.state_dtype = tried.moments;
     kept.options.compute = kept.options.wire = tried.compute;
     kept.options.accumulation_steps = tried.micro_steps;
     kept.options.clip_norm = 0.5;
@@ -88,8 +91,9 @@ TEST_P(EngineTest, OffloadChangesNoBit) {
     Trial offloaded = kept;
     offloaded.options.zero_stage = tried.stage;
     offloaded.options.offload = true;
-    const std::string what = fmt::format("{} in {}, {} micro-steps", config::name_of(tried.kind),
-                                         c10::toString(tried.compute), tried.micro_steps);
+    const std::string what =
+        fmt::format("{} in {} with moments in {}, {} micro-steps", config::name_of(tried.kind),
+                    c10::toString(tried.compute), config::name_of(tried.moments), tried.micro_steps);
     if (test::world().size() > 1 || tried.micro_steps == 1 || tried.compute == at::kBFloat16) {
       expect_same_bits(run(offloaded), run(kept), what);
     } else {

@@ -17,6 +17,7 @@ using test::unit_of;
 struct Types {
   at::ScalarType weight;
   at::ScalarType gradient;
+  at::ScalarType moment = at::kFloat;
 };
 constexpr Types kTypes[] = {
     {at::kFloat, at::kFloat}, {at::kFloat, at::kBFloat16}, {at::kBFloat16, at::kBFloat16}, {at::kBFloat16, at::kFloat}};
@@ -25,15 +26,18 @@ class Momentum : public test::KernelTest {
  protected:
   [[nodiscard]] MomentumState state(std::int64_t size, const Types& types, at::Device on) const {
     const at::Tensor p = random({size}, at::kFloat, 1).to(on);
-    return {parameter_of(p, types.weight), random({size}, types.gradient, 2).to(on), at::zeros_like(p)};
+    return {parameter_of(p, types.weight), random({size}, types.gradient, 2).to(on),
+            at::zeros_like(p, p.options().dtype(types.moment)), 1000};
   }
 
   static MomentumState moved(const MomentumState& state, bool shifted) {
     const auto move = [&](const at::Tensor& tensor) {
       return !tensor.defined() ? tensor : shifted ? misaligned(tensor) : tensor.clone();
     };
-    return {
-        {move(state.parameter.weight), move(state.parameter.low)}, move(state.gradient), move(state.momentum_buffer)};
+    return {{move(state.parameter.weight), move(state.parameter.low)},
+            move(state.gradient),
+            move(state.momentum_buffer),
+            state.first_element};
   }
 
   static void expect_same_bits(const MomentumState& actual, const MomentumState& expected) {
@@ -77,36 +81,43 @@ TEST_P(Momentum, StepsAsTorchOptimSgd) {
 }
 
 TEST_P(Momentum, GivesTheReferencesBits) {
-  for (const Types& types : kTypes) {
-    for (const std::int64_t size : {1L, 3L, 4L, 31L, 33L, 1000L, 4097L, 100'003L}) {
-      for (const bool shifted : {false, true}) {
-        SCOPED_TRACE(testing::Message() << size << " " << at::toString(types.weight) << " "
-                                        << at::toString(types.gradient) << (shifted ? " misaligned" : ""));
-        const MomentumState expected = state(size, types, at::kCPU);
-        const MomentumState actual = moved(state(size, types, device()), shifted);
-        const MomentumParams params{
-            .lr = 3e-3, .momentum = 0.9, .weight_decay = 0.1, .gradient_scale = 0.3, .trust_ratio = 0.7};
-        for (int step = 0; step < 3; ++step) {
-          reference::momentum_step(expected, params);
-          ops().momentum_step(actual, params);
+  for (Types types : kTypes) {
+    for (const at::ScalarType moment : {at::kFloat, at::kBFloat16}) {
+      for (const std::int64_t size : {1L, 3L, 4L, 31L, 33L, 1000L, 4097L, 100'003L}) {
+        for (const bool shifted : {false, true}) {
+          SCOPED_TRACE(testing::Message()
+                       << size << " " << at::toString(types.weight) << " " << at::toString(types.gradient) << " "
+                       << at::toString(moment) << (shifted ? " misaligned" : ""));
+          types.moment = moment;
+          const MomentumState expected = state(size, types, at::kCPU);
+          const MomentumState actual = moved(state(size, types, device()), shifted);
+          MomentumParams params{
+              .lr = 3e-3, .momentum = 0.9, .weight_decay = 0.1, .gradient_scale = 0.3, .trust_ratio = 0.7};
+          for (params.step = 1; params.step <= 3; ++params.step) {
+            reference::momentum_step(expected, params);
+            ops().momentum_step(actual, params);
+          }
+          expect_same_bits(actual, expected);
         }
-        expect_same_bits(actual, expected);
       }
     }
   }
 }
 
 TEST_P(Momentum, KeepsAPieceTheSameAsTheWhole) {
-  const MomentumState whole = state(1000, {at::kBFloat16, at::kFloat}, device());
-  const MomentumState pieces = moved(whole, false);
-  const MomentumParams params{.lr = 1e-3, .weight_decay = 0.1};
-  ops().momentum_step(whole, params);
-  for (const auto& [begin, length] : {std::tuple{0, 333}, {333, 8}, {341, 659}}) {
-    const auto piece = [begin = begin, length = length](const at::Tensor& t) { return t.narrow(0, begin, length); };
-    ops().momentum_step(
-        {narrow(pieces.parameter, begin, length), piece(pieces.gradient), piece(pieces.momentum_buffer)}, params);
+  for (const at::ScalarType moment : {at::kFloat, at::kBFloat16}) {
+    const MomentumState whole = state(1000, {at::kBFloat16, at::kFloat, moment}, device());
+    const MomentumState pieces = moved(whole, false);
+    const MomentumParams params{.lr = 1e-3, .weight_decay = 0.1};
+    ops().momentum_step(whole, params);
+    for (const auto& [begin, length] : {std::tuple{0, 333}, {333, 8}, {341, 659}}) {
+      const auto piece = [begin = begin, length = length](const at::Tensor& t) { return t.narrow(0, begin, length); };
+      ops().momentum_step({narrow(pieces.parameter, begin, length), piece(pieces.gradient),
+                           piece(pieces.momentum_buffer), pieces.first_element + begin},
+                          params);
+    }
+    expect_same_bits(pieces, whole);
   }
-  expect_same_bits(pieces, whole);
 }
 
 TEST_P(Momentum, AddsTheSumsOfWhichTrustRatiosAreMade) {
@@ -166,7 +177,7 @@ TEST_P(Momentum, RefusesWhatItCannotTake) {
   at::Tensor two_sums = at::zeros({2}, range.gradient.options().dtype(at::kDouble));
   EXPECT_THROW(ops().add_trust_sums(range.parameter, range.gradient, two_sums), core::Error);
   EXPECT_THROW(ops().update_average(range.parameter, range.gradient.narrow(0, 0, 7), 0.9), core::Error);
-  range.momentum_buffer = range.momentum_buffer.to(at::kBFloat16);
+  range.momentum_buffer = range.momentum_buffer.to(at::kHalf);
   EXPECT_THROW(ops().momentum_step(range, {}), core::Error);
 }
 

@@ -1,4 +1,5 @@
 // AdamW against the formula of torch.optim.AdamW in fp64, and bit for bit against the reference; norms and sums.
+// Moments in bf16 are in moments_test.cpp as well.
 #include "support/kernel_test.hpp"
 #include "tessera/core/error.hpp"
 
@@ -48,21 +49,25 @@ struct Oracle {
   }
 };
 
+struct Types {
+  at::ScalarType weight;
+  at::ScalarType gradient;
+  at::ScalarType moment = at::kFloat;
+};
+
 class Optimizer : public test::KernelTest {
  protected:
-  struct Types {
-    at::ScalarType weight;
-    at::ScalarType gradient;
-  };
   static constexpr Types kTypes[] = {{at::kFloat, at::kFloat},
                                      {at::kFloat, at::kBFloat16},
                                      {at::kBFloat16, at::kBFloat16},
                                      {at::kBFloat16, at::kFloat}};
+  static constexpr at::ScalarType kMoments[] = {at::kFloat, at::kBFloat16};
+  static constexpr std::int64_t kPlace = (std::int64_t{1} << 32U) - 700;  // among all: indices of 33 bits as well
 
   [[nodiscard]] AdamWState state(std::int64_t size, const Types& types, at::Device on) const {
     const at::Tensor p = random({size}, at::kFloat, 1).to(on);
-    return {parameter_of(p, types.weight), random({size}, types.gradient, 2).to(on), at::zeros_like(p),
-            at::zeros_like(p)};
+    const at::Tensor zeros = at::zeros_like(p, p.options().dtype(types.moment));
+    return {parameter_of(p, types.weight), random({size}, types.gradient, 2).to(on), zeros, zeros.clone(), kPlace};
   }
 
   static AdamWState moved(const AdamWState& state, bool shifted) {
@@ -72,7 +77,8 @@ class Optimizer : public test::KernelTest {
     return {{move(state.parameter.weight), move(state.parameter.low)},
             move(state.gradient),
             move(state.exp_avg),
-            move(state.exp_avg_sq)};
+            move(state.exp_avg_sq),
+            state.first_element};
   }
 
   static void expect_same_bits(const AdamWState& actual, const AdamWState& expected) {
@@ -107,48 +113,56 @@ TEST_P(Optimizer, StepsAsTorchOptimAdamW) {
 }
 
 TEST_P(Optimizer, GivesTheReferencesBits) {
-  for (const Types& types : kTypes) {
-    for (const std::int64_t size : kSizes) {
-      for (const bool shifted : {false, true}) {
-        SCOPED_TRACE(testing::Message() << size << " " << at::toString(types.weight) << " "
-                                        << at::toString(types.gradient) << (shifted ? " misaligned" : ""));
-        const AdamWState expected = state(size, types, at::kCPU);
-        const AdamWState actual = moved(state(size, types, device()), shifted);
-        for (std::int64_t step = 1; step <= 3; ++step) {
-          const AdamWParams params{.lr = 3e-3, .weight_decay = 0.1, .gradient_scale = 0.3, .step = step};
-          reference::adamw_step(expected, params);
-          ops().adamw_step(actual, params);
+  for (Types types : kTypes) {
+    for (const at::ScalarType moment : kMoments) {
+      for (const std::int64_t size : kSizes) {
+        for (const bool shifted : {false, true}) {
+          SCOPED_TRACE(testing::Message()
+                       << size << " " << at::toString(types.weight) << " " << at::toString(types.gradient) << " "
+                       << at::toString(moment) << (shifted ? " misaligned" : ""));
+          types.moment = moment;
+          const AdamWState expected = state(size, types, at::kCPU);
+          const AdamWState actual = moved(state(size, types, device()), shifted);
+          for (std::int64_t step = 1; step <= 3; ++step) {
+            const AdamWParams params{.lr = 3e-3, .weight_decay = 0.1, .gradient_scale = 0.3, .step = step};
+            reference::adamw_step(expected, params);
+            ops().adamw_step(actual, params);
+          }
+          expect_same_bits(actual, expected);
         }
-        expect_same_bits(actual, expected);
       }
     }
   }
 }
 
 TEST_P(Optimizer, KeepsAPieceTheSameAsTheWhole) {
-  const Types types{at::kBFloat16, at::kFloat};
-  const AdamWState whole = state(1000, types, device());
-  const AdamWState pieces = moved(whole, false);
-  const AdamWParams params{.lr = 1e-3, .weight_decay = 0.1, .step = 7};
-  ops().adamw_step(whole, params);
-  for (const auto& [begin, length] : {std::tuple{0, 333}, {333, 8}, {341, 659}}) {
-    const auto piece = [begin = begin, length = length](const at::Tensor& t) { return t.narrow(0, begin, length); };
-    ops().adamw_step({narrow(pieces.parameter, begin, length), piece(pieces.gradient), piece(pieces.exp_avg),
-                      piece(pieces.exp_avg_sq)},
-                     params);
+  for (const at::ScalarType moment : kMoments) {
+    const AdamWState whole = state(1000, {at::kBFloat16, at::kFloat, moment}, device());
+    const AdamWState pieces = moved(whole, false);
+    const AdamWParams params{.lr = 1e-3, .weight_decay = 0.1, .step = 7};
+    ops().adamw_step(whole, params);
+    for (const auto& [begin, length] : {std::tuple{0, 333}, {333, 8}, {341, 659}}) {
+      const auto piece = [begin = begin, length = length](const at::Tensor& t) { return t.narrow(0, begin, length); };
+      ops().adamw_step({narrow(pieces.parameter, begin, length), piece(pieces.gradient), piece(pieces.exp_avg),
+                        piece(pieces.exp_avg_sq), pieces.first_element + begin},
+                       params);
+    }
+    expect_same_bits(pieces, whole);
   }
-  expect_same_bits(pieces, whole);
 }
 
 TEST_P(Optimizer, PassesNonFiniteGradientsOn) {
-  const Types types{at::kBFloat16, at::kFloat};
-  const AdamWState range = state(64, types, device());
-  range.gradient[5] = std::numeric_limits<float>::quiet_NaN();
-  range.gradient[6] = std::numeric_limits<float>::infinity();
-  ops().adamw_step(range, {.lr = 1e-3});
-  const at::Tensor is_number = at::isfinite(join_parameter(range.parameter)).cpu();
-  EXPECT_EQ(is_number.sum().item<std::int64_t>(), 62);
-  EXPECT_FALSE(is_number[5].item<bool>() || is_number[6].item<bool>());
+  for (const at::ScalarType moment : kMoments) {
+    const AdamWState range = state(64, {at::kBFloat16, at::kFloat, moment}, device());
+    range.gradient[5] = std::numeric_limits<float>::quiet_NaN();
+    range.gradient[6] = std::numeric_limits<float>::infinity();
+    ops().adamw_step(range, {.lr = 1e-3});
+    for (const at::Tensor& changed : {join_parameter(range.parameter), range.exp_avg, range.exp_avg_sq}) {
+      const at::Tensor is_number = at::isfinite(changed).cpu();
+      EXPECT_EQ(is_number.sum().item<std::int64_t>(), 62);
+      EXPECT_FALSE(is_number[5].item<bool>() || is_number[6].item<bool>());
+    }
+  }
 }
 
 TEST_P(Optimizer, AddsSumsOfSquares) {

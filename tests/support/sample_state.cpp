@@ -104,7 +104,9 @@ SampleState::SampleState(int rank, int size, const Options& options) : salt_(opt
     std::int64_t start = 0;
     for (const Shape& shape : sample_shapes()) {
       const std::int64_t count = product(shape.extents);
-      const DType dtype = component == Component::kWeight ? options.weight : DType::kFloat32;
+      const DType dtype = component == Component::kWeight ? options.weight
+                          : state::is_moment(component)   ? options.moments
+                                                          : DType::kFloat32;
       add({shape.name, component, dtype, shape.extents}, std::max<std::int64_t>(first - start, 0),
           std::min(last - start, count));
       start += count;

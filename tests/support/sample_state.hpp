@@ -21,6 +21,7 @@ class SampleState {
  public:
   struct Options {
     core::DType weight = core::DType::kBFloat16;  ///< fp32: without masters
+    core::DType moments = core::DType::kFloat32;
     int salt = 0;
     bool last_rank_is_empty = false;
     bool only_weights = false;

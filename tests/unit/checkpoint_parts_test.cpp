@@ -173,8 +173,8 @@ std::string edited(const std::string& from, const std::string& to) {
 
 TEST(Manifest, RefusesContentsThatNoCheckpointHas) {
   EXPECT_EQ(
-      edited("\"format_version\": 3", "\"format_version\": 4"),
-      "[checkpoint] manifest.json is of format version 4, written by a newer program; this one reads up to version 3");
+      edited("\"format_version\": 4", "\"format_version\": 5"),
+      "[checkpoint] manifest.json is of format version 5, written by a newer program; this one reads up to version 4");
   EXPECT_NE(edited("tessera-checkpoint", "other").find("of the format 'other'"), std::string::npos);
   EXPECT_NE(edited("\"shape\":[2,5]", "\"shape\":[2,-5]").find("'shape' is not a count"), std::string::npos);
   EXPECT_NE(edited("\"shape\":[2,5]", "\"shape\":[2,6]").find("of which the ranges cover 10"), std::string::npos);

@@ -199,6 +199,27 @@ TEST(Restore, DerivesWeightsAndMastersFromEachOther) {
   }
 }
 
+TEST(Restore, ConvertsMoments) {
+  const ScratchDirectory scratch;
+  SampleState narrow(0, 1, {.moments = DType::kBFloat16});
+  narrow.clear();
+  restore(save_sample(scratch, {}), narrow.description(), topology::Group::self(), {});
+  EXPECT_EQ(narrow.find_difference(), "") << "each rounded to nearest even";
+  const std::string path = save_sample(scratch, {.moments = DType::kBFloat16});
+  EXPECT_EQ(Reader(path).find("classifier.bias", Component::kExpAvg)->info.dtype, DType::kBFloat16);
+  narrow.clear();
+  restore(path, narrow.description(), topology::Group::self(), {});
+  EXPECT_EQ(narrow.find_difference(), "");
+  const SampleState wide(0, 1, {});
+  restore(path, wide.description(), topology::Group::self(), {});
+  for (const state::StateView& view : wide.description().mine) {
+    if (state::is_moment(view.component)) {
+      const float value = test::sample_value({view.parameter, view.component, view.dtype, {}}, view.begin, 0);
+      EXPECT_EQ(*static_cast<const float*>(view.data), core::bf16_to_float(core::float_to_bf16(value)));
+    }
+  }
+}
+
 TEST(Restore, NeedsNoMoreThanIsAsked) {
   const ScratchDirectory scratch;
   const std::string path = save_sample(scratch);

@@ -62,6 +62,7 @@ const std::map<std::string, Example>& examples() {
       {"warmup_epochs", {10.0, "0.5", 0.5}},
       {"warmup_steps", {nullptr, "7", 7}},
       {"opt", {"adamw", "lars", "lars"}},
+      {"optimizer_state_dtype", {"fp32", "bf16", "bf16"}},
       {"momentum", {0.9, "0.5", 0.5}},
       {"weight_decay", {0.05, "0", 0.0}},
       {"layer_decay", {1.0, "0.75", 0.75}},

@@ -54,6 +54,17 @@ TEST(MemoryPlan, Bf16ParametersTakeFourteenBytes) {
   EXPECT_EQ(bytes_of(plan, "optimizer"), (2 + 4 + 4) * parameters);
 }
 
+TEST(MemoryPlan, MomentsInBf16TakeHalf) {
+  PlannedRun run = planned({});
+  const std::int64_t parameters = bytes_of(plan_memory(run), "parameters") / 2;
+  run.options.optimizer.state_dtype = config::StateDType::kBFloat16;
+  EXPECT_EQ(bytes_of(plan_memory(run), "optimizer"), (2 + 2 + 2) * parameters);
+  run.options.average_decay = 0.9;
+  EXPECT_EQ(bytes_of(plan_memory(run), "optimizer"), (2 + 2 + 2 + 4) * parameters);
+  run.options.optimizer.kind = config::OptimizerKind::kSgd;
+  EXPECT_EQ(bytes_of(plan_memory(run), "optimizer"), (2 + 2 + 4) * parameters);
+}
+
 // A bf16 parameter: 12 bytes of the optimizer with the weight's copy, and 2 of the gradient.
 TEST(MemoryPlan, OffloadMovesToTheHost) {
   PlannedRun run = planned({});

@@ -46,6 +46,23 @@ TEST_P(ShardLayoutTest, CoversEveryElementOnce) {
   }
 }
 
+// What random bits are counted by: the same in every world, and however the units are put into buckets.
+TEST_P(ShardLayoutTest, NumbersElementsAsInOneBucket) {
+  const model::ParamTable table = model::build_param_table(small_shape(), kGeometry);
+  const ShardLayout one = make_shard_layout(table, 1, std::int64_t{1} << 40U);
+  ASSERT_EQ(one.buckets.size(), 1U);
+  for (const std::int64_t bucket_elements : {std::int64_t{1}, std::int64_t{5000}, std::int64_t{20000}}) {
+    const ShardLayout layout = make_shard_layout(table, GetParam(), bucket_elements);
+    EXPECT_GT(layout.buckets.size(), 2U);
+    for (std::size_t unit = 0; unit < layout.places.size(); ++unit) {
+      const UnitPlace& place = layout.places[unit];
+      EXPECT_EQ(layout.buckets[static_cast<std::size_t>(place.bucket)].first_element + place.offset,
+                one.places[unit].offset)
+          << unit;
+    }
+  }
+}
+
 TEST_P(ShardLayoutTest, PadsEachShardToTheAlignment) {
   const int world = GetParam();
   const model::ParamTable table = model::build_param_table(small_shape(), kGeometry);

@@ -18,6 +18,7 @@ namespace tessera::checkpoint {
 ///   weight bf16  <- stored bf16 weight, else the fp32 master or weight, rounded to nearest even
 ///   weight fp32  <- stored fp32 weight (its own master), else master, else bf16 weight widened
 ///   master fp32  <- stored master, else the weight, widened where it is bf16
+/// and moments are converted: exact from bf16 to fp32, rounded to nearest even from fp32 to bf16.
 /// Collective over `group`: every rank returns, or throws the same error.
 state::RunState restore(const std::string& checkpoint, const state::StateDescription& state,
                         const topology::Group& group, const MemoryCopier& copier);

@@ -22,6 +22,8 @@ enum class OffloadChoice {
   kNone,
   kCpu
 };  ///< where gradients and the optimizer's state live: on the device, or in host memory
+/// Of the optimizer's moments; bf16 is rounded stochastically.
+enum class StateDType { kFloat32, kBFloat16 };
 enum class DTypeChoice { kAuto, kBFloat16, kFloat32 };  ///< auto: bf16 on a GPU, fp32 on a CPU
 
 /// As on the command line: "cifar10", "fashion-mnist", "auto", "bf16" and so on.
@@ -30,6 +32,7 @@ std::string_view name_of(DeviceChoice choice);
 std::string_view name_of(CollectivesChoice choice);
 std::string_view name_of(DTypeChoice choice);
 std::string_view name_of(OptimizerKind kind);
+std::string_view name_of(StateDType dtype);
 
 /// The reverse, for names that files hold. Throws UserError that lists the names.
 DatasetKind dataset_from_name(std::string_view name);
@@ -95,6 +98,7 @@ struct OptimizerConfig {
   double eps = 1e-8;
   double momentum = 0.9;             ///< SGD, LARS
   double trust_coefficient = 0.001;  ///< LARS
+  StateDType state_dtype = StateDType::kFloat32;
 };
 
 /// `tessera linprobe`: what is probed, and how.

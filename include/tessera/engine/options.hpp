@@ -19,9 +19,10 @@ struct OptimizerOptions {
   double trust_coefficient = 0.001;  ///< LARS
   double weight_decay = 0.05;        ///< AdamW: decoupled; SGD and LARS: part of the gradient
   double layer_decay = 1.0;          ///< learning rate x layer_decay^(greatest depth - depth)
+  config::StateDType state_dtype = config::StateDType::kFloat32;  ///< of the moments
 };
 
-/// fp32 numbers per parameter that the optimizer keeps besides the master weight.
+/// Numbers per parameter that the optimizer keeps besides the master weight.
 constexpr std::int64_t num_moments(config::OptimizerKind kind) { return kind == config::OptimizerKind::kAdamW ? 2 : 1; }
 
 struct EngineOptions {
@@ -41,8 +42,11 @@ struct EngineOptions {
   double average_decay = 0;  ///< of the exponential moving averages of the parameters; 0: none are kept
 
   [[nodiscard]] bool averages() const { return average_decay > 0; }
-  /// That are kept of each parameter: the optimizer's, and the average.
-  [[nodiscard]] std::int64_t num_floats() const { return num_moments(optimizer.kind) + (averages() ? 1 : 0); }
+  /// Bytes of what is kept of `num_elements` parameters besides their master weights: the moments, and the averages.
+  [[nodiscard]] std::int64_t state_bytes(std::int64_t num_elements) const {
+    const std::int64_t of_moment = optimizer.state_dtype == config::StateDType::kFloat32 ? 4 : 2;
+    return num_elements * (num_moments(optimizer.kind) * of_moment + (averages() ? 4 : 0));
+  }
 };
 
 }  // namespace tessera::engine

@@ -37,6 +37,9 @@ struct Bucket {
   std::int64_t num_elements = 0;
   std::int64_t shard_elements = 0;
   std::vector<Gap> gaps;  ///< padding
+  /// Index of the first element where all units lie one after the other as in one bucket: with an element's place in
+  /// the bucket, what random numbers are counted by. It depends neither on the world nor on the buckets' size.
+  std::int64_t first_element = 0;
 };
 
 /// Where every parameter lies and who owns what: a pure function of the table, the world size and the bucket size.

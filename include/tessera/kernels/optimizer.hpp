@@ -32,17 +32,22 @@ void split_parameter(const at::Tensor& values, const Parameter& parameter);
 /// The fp32 values: `weight` itself where that is fp32.
 at::Tensor join_parameter(const Parameter& parameter);
 
+/// Moments are fp32, or bf16 that is rounded stochastically: up or down with the probability that keeps the mean, so
+/// that changes below half a unit are not lost. The random bits are a hash of the step's number and of the element's
+/// index among all that the optimizer updates, so that no cutting into ranges, ranks or devices changes them.
 struct AdamWState {
-  Parameter parameter;    ///< updated
-  at::Tensor gradient;    ///< bf16 or fp32, read
-  at::Tensor exp_avg;     ///< fp32
-  at::Tensor exp_avg_sq;  ///< fp32
+  Parameter parameter;             ///< updated
+  at::Tensor gradient;             ///< bf16 or fp32, read
+  at::Tensor exp_avg;              ///< fp32 or bf16
+  at::Tensor exp_avg_sq;           ///< as exp_avg
+  std::int64_t first_element = 0;  ///< index of the range's first element
 };
 
 /// One AdamW update with decoupled decay (Loshchilov and Hutter 2019; the operations in the order of
 /// torch.optim.AdamW): p *= 1 - lr wd; m += (g - m) (1 - b1); v = b2 v + (1 - b2) g^2;
 /// p -= lr / (1 - b1^t) * m / (sqrt(v) / sqrt(1 - b2^t) + eps). Every operation is fp32 and rounded, and the scalars
-/// are computed in fp64 and rounded once, so that every implementation and device gives the same bits.
+/// are computed in fp64 and rounded once, so that every implementation and device gives the same bits. The parameter
+/// takes the new moments before these are rounded to a narrower type.
 using AdamWStep = void(const AdamWState& state, const AdamWParams& params);
 
 struct MomentumParams {
@@ -51,12 +56,14 @@ struct MomentumParams {
   double weight_decay = 0;
   double gradient_scale = 1;  ///< as AdamWParams's
   double trust_ratio = 1;     ///< LARS's of this parameter; 1: plain SGD
+  std::int64_t step = 1;      ///< this update's number, from 1: of the random bits
 };
 
 struct MomentumState {
-  Parameter parameter;         ///< updated
-  at::Tensor gradient;         ///< bf16 or fp32, read
-  at::Tensor momentum_buffer;  ///< fp32
+  Parameter parameter;             ///< updated
+  at::Tensor gradient;             ///< bf16 or fp32, read
+  at::Tensor momentum_buffer;      ///< fp32 or bf16, as AdamW's moments
+  std::int64_t first_element = 0;  ///< as AdamWState's
 };
 
 /// One update of SGD with momentum as torch.optim.SGD makes it (no dampening; decay is part of the gradient), times

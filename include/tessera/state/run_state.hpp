@@ -8,11 +8,12 @@ namespace tessera::state {
 /// Where a run stands besides its tensors. With counter-based sampling these few numbers are the whole of the loader's
 /// and the random generators' state.
 struct RunState {
-  std::int64_t epoch = 0;           ///< epoch in progress (the next one, where step_in_epoch is 0)
-  std::int64_t step_in_epoch = 0;   ///< optimizer steps done in it
-  std::int64_t global_step = 0;     ///< optimizer steps done, skipped ones too
-  std::string optimizer = "adamw";  ///< as on the command line
-  std::int64_t optimizer_step = 0;  ///< updates applied: AdamW's bias correction counts these
+  std::int64_t epoch = 0;                      ///< epoch in progress (the next one, where step_in_epoch is 0)
+  std::int64_t step_in_epoch = 0;              ///< optimizer steps done in it
+  std::int64_t global_step = 0;                ///< optimizer steps done, skipped ones too
+  std::string optimizer = "adamw";             ///< as on the command line
+  std::string optimizer_state_dtype = "fp32";  ///< of the moments, as on the command line
+  std::int64_t optimizer_step = 0;             ///< updates applied: AdamW's bias correction counts these
   std::int64_t skipped_steps = 0;
   double epoch_loss_sum = 0;  ///< over the steps done in the epoch in progress: log.txt's means are taken from these
   double epoch_accuracy_sum = 0;  ///< percent

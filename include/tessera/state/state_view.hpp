@@ -29,6 +29,12 @@ constexpr const char* name_of(Component component) {
   return "?";
 }
 
+/// Whether the optimizer may keep it in another type than fp32.
+constexpr bool is_moment(Component component) {
+  return component == Component::kExpAvg || component == Component::kExpAvgSq ||
+         component == Component::kMomentumBuffer;
+}
+
 /// What one rank holds of one component of one parameter: a contiguous range of its elements in row-major order.
 ///
 /// Plain data: `data` may point to device memory, and whoever reads or writes through it brings the means to copy.

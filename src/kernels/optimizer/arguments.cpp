@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <limits>
 #include <string_view>
 
 namespace tessera::kernels::optimizer {
@@ -31,7 +32,10 @@ void check_parameter(std::string_view op, const Parameter& parameter, const at::
 }
 
 void check_moment(std::string_view op, const at::Tensor& moment, const at::Tensor& weight) {
-  Check(op, "moment", moment).has_type(at::kFloat).has_shape(weight.sizes()).is_contiguous().is_on(weight.device());
+  Check(op, "moment", moment).is_float().has_shape(weight.sizes()).is_contiguous().is_on(weight.device());
+  // Loops and random bits count a range's elements in 32 bits.
+  core::require(moment.numel() <= std::numeric_limits<std::uint32_t>::max(), "kernels", "{}: {} elements at once", op,
+                moment.numel());
 }
 
 }  // namespace
@@ -45,10 +49,13 @@ ParameterPointers pointers_of(const Parameter& parameter) {
           .low = reinterpret_cast<std::uint16_t*>(parameter.low.mutable_data_ptr<std::int16_t>())};
 }
 
+MomentPointers pointers_of(const at::Tensor& moment) { return {moment.mutable_data_ptr(), dtype_of(moment)}; }
+
 void check_adamw(const AdamWState& state, const AdamWParams& params) {
   check_parameter("adamw_step", state.parameter, state.gradient);
   check_moment("adamw_step", state.exp_avg, state.parameter.weight);
   check_moment("adamw_step", state.exp_avg_sq, state.parameter.weight);
+  Check("adamw_step", "exp_avg_sq", state.exp_avg_sq).has_type(state.exp_avg.scalar_type());
   core::require(params.step >= 1, "kernels", "adamw_step: step is {}; the first is 1", params.step);
 }
 
@@ -89,7 +96,11 @@ void check_trust_sums(const Parameter& parameter, const at::Tensor& gradient, co
 
 void check_average(const Parameter& parameter, const at::Tensor& average) {
   check_parameter("update_average", parameter);
-  check_moment("update_average", average, parameter.weight);
+  Check("update_average", "average", average)
+      .has_type(at::kFloat)
+      .has_shape(parameter.weight.sizes())
+      .is_contiguous()
+      .is_on(parameter.weight.device());
 }
 
 void check_sum_of_squares(const at::Tensor& flat, const at::Tensor& total) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "kernels/optimizer/adamw_element.hpp"
+#include "kernels/optimizer/moment_pointers.hpp"
 #include "kernels/optimizer/momentum_element.hpp"
 #include "kernels/optimizer/parameter_pointers.hpp"
 #include "tessera/kernels/optimizer.hpp"
@@ -10,6 +11,7 @@
 namespace tessera::kernels::optimizer {
 
 ParameterPointers pointers_of(const Parameter& parameter);
+MomentPointers pointers_of(const at::Tensor& moment);
 
 void check_adamw(const AdamWState& state, const AdamWParams& params);
 AdamWConstants constants_of(const AdamWParams& params);

@@ -72,11 +72,12 @@ void adamw_step(const AdamWState& state, const AdamWParams& params) {
   optimizer::check_adamw(state, params);
   const optimizer::AdamWConstants constants = optimizer::constants_of(params);
   const optimizer::ParameterPointers parameter = optimizer::pointers_of(state.parameter);
-  auto* const exp_avg = state.exp_avg.mutable_data_ptr<float>();
-  auto* const exp_avg_sq = state.exp_avg_sq.mutable_data_ptr<float>();
+  const optimizer::MomentPointers exp_avg = optimizer::pointers_of(state.exp_avg);
+  const optimizer::MomentPointers exp_avg_sq = optimizer::pointers_of(state.exp_avg_sq);
   with_elements(state.gradient, [&](const auto* gradient) {
     at::parallel_for(0, state.gradient.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-      optimizer::adamw_range({parameter.from(begin), exp_avg + begin, exp_avg_sq + begin, end - begin},
+      optimizer::adamw_range({parameter.from(begin), exp_avg.from(begin), exp_avg_sq.from(begin),
+                              optimizer::rounding_bits(params.step, state.first_element + begin), end - begin},
                              gradient + begin, constants);
     });
   });
@@ -86,10 +87,12 @@ void momentum_step(const MomentumState& state, const MomentumParams& params) {
   optimizer::check_momentum(state, params);
   const optimizer::MomentumConstants constants = optimizer::constants_of(params);
   const optimizer::ParameterPointers parameter = optimizer::pointers_of(state.parameter);
-  auto* const buffer = state.momentum_buffer.mutable_data_ptr<float>();
+  const optimizer::MomentPointers buffer = optimizer::pointers_of(state.momentum_buffer);
   with_elements(state.gradient, [&](const auto* gradient) {
     at::parallel_for(0, state.gradient.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-      optimizer::momentum_range({parameter.from(begin), buffer + begin, end - begin}, gradient + begin, constants);
+      optimizer::momentum_range({parameter.from(begin), buffer.from(begin),
+                                 optimizer::rounding_bits(params.step, state.first_element + begin), end - begin},
+                                gradient + begin, constants);
     });
   });
 }

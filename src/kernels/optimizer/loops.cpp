@@ -46,33 +46,74 @@ class SplitParameter {
   std::uint16_t* __restrict low_;
 };
 
-template <class Parameter, class Gradient>
+// A moment's elements. What needs no random bits leaves them unused, and they are not computed.
+class WholeMoment {
+ public:
+  [[gnu::always_inline]] explicit WholeMoment(const MomentPointers& pointers)
+      : values_(static_cast<float*>(pointers.values)) {}
+  [[gnu::always_inline]] float get(std::int64_t i) const { return values_[i]; }
+  [[gnu::always_inline]] void set(std::int64_t i, float value, std::uint32_t /*random*/) const { values_[i] = value; }
+
+ private:
+  float* __restrict values_;
+};
+
+class HalfMoment {
+ public:
+  [[gnu::always_inline]] explicit HalfMoment(const MomentPointers& pointers)
+      : values_(static_cast<std::uint16_t*>(pointers.values)) {}
+  [[gnu::always_inline]] float get(std::int64_t i) const { return core::bf16_to_float(values_[i]); }
+  [[gnu::always_inline]] void set(std::int64_t i, float value, std::uint32_t random) const {
+    values_[i] = round_stochastically(std::bit_cast<std::uint32_t>(value), random);
+  }
+
+ private:
+  std::uint16_t* __restrict values_;
+};
+
+template <class Parameter, class Moment, class Gradient>
 [[gnu::always_inline]] inline void update(const AdamWRange& range, const Gradient* gradient,
                                           const AdamWConstants& constants) {
   const Parameter parameter(range.parameter);
-  float* __restrict exp_avg = range.exp_avg;
-  float* __restrict exp_avg_sq = range.exp_avg_sq;
+  const Moment exp_avg(range.exp_avg);
+  const Moment exp_avg_sq(range.exp_avg_sq);
   const Gradient* __restrict source = gradient;
   const AdamWConstants c = constants;
+  const RoundingBits bits = range.bits;
   for (std::int64_t i = 0; i < range.size; ++i) {
-    const AdamWElement e = adamw_update({parameter.get(i), exp_avg[i], exp_avg_sq[i]}, to_float(source[i]), c);
+    const AdamWElement e = adamw_update({parameter.get(i), exp_avg.get(i), exp_avg_sq.get(i)}, to_float(source[i]), c);
+    const std::uint32_t random = bits.of(static_cast<std::uint32_t>(i));
     parameter.set(i, e.parameter);
-    exp_avg[i] = e.exp_avg;
-    exp_avg_sq[i] = e.exp_avg_sq;
+    exp_avg.set(i, e.exp_avg, random & 0xFFFFU);
+    exp_avg_sq.set(i, e.exp_avg_sq, random >> 16U);
   }
 }
 
-template <class Parameter, class Gradient>
+template <class Parameter, class Moment, class Gradient>
 [[gnu::always_inline]] inline void update(const MomentumRange& range, const Gradient* gradient,
                                           const MomentumConstants& constants) {
   const Parameter parameter(range.parameter);
-  float* __restrict buffer = range.buffer;
+  const Moment buffer(range.buffer);
   const Gradient* __restrict source = gradient;
   const MomentumConstants c = constants;
+  const RoundingBits bits = range.bits;
   for (std::int64_t i = 0; i < range.size; ++i) {
-    const MomentumElement e = momentum_update({parameter.get(i), buffer[i]}, to_float(source[i]), c);
+    const MomentumElement e = momentum_update({parameter.get(i), buffer.get(i)}, to_float(source[i]), c);
     parameter.set(i, e.parameter);
-    buffer[i] = e.buffer;
+    buffer.set(i, e.buffer, bits.of(static_cast<std::uint32_t>(i)) & 0xFFFFU);
+  }
+}
+
+core::DType moment_type(const AdamWRange& range) { return range.exp_avg.dtype; }
+core::DType moment_type(const MomentumRange& range) { return range.buffer.dtype; }
+
+template <class Parameter, class Range, class Gradient, class Constants>
+[[gnu::always_inline]] inline void update_parameter(const Range& range, const Gradient* gradient,
+                                                    const Constants& constants) {
+  if (moment_type(range) == core::DType::kFloat32) {
+    update<Parameter, WholeMoment>(range, gradient, constants);
+  } else {
+    update<Parameter, HalfMoment>(range, gradient, constants);
   }
 }
 
@@ -80,9 +121,9 @@ template <class Range, class Gradient, class Constants>
 [[gnu::always_inline]] inline void update_range(const Range& range, const Gradient* gradient,
                                                 const Constants& constants) {
   if (range.parameter.is_split()) {
-    update<SplitParameter>(range, gradient, constants);
+    update_parameter<SplitParameter>(range, gradient, constants);
   } else {
-    update<WholeParameter>(range, gradient, constants);
+    update_parameter<WholeParameter>(range, gradient, constants);
   }
 }
 

@@ -1,8 +1,10 @@
 #pragma once
 
 #include "kernels/optimizer/adamw_element.hpp"
+#include "kernels/optimizer/moment_pointers.hpp"
 #include "kernels/optimizer/momentum_element.hpp"
 #include "kernels/optimizer/parameter_pointers.hpp"
+#include "kernels/optimizer/stochastic_rounding.hpp"
 
 #include <array>
 #include <cstdint>
@@ -14,8 +16,9 @@ namespace tessera::kernels::optimizer {
 
 struct AdamWRange {
   ParameterPointers parameter;
-  float* exp_avg;
-  float* exp_avg_sq;
+  MomentPointers exp_avg;
+  MomentPointers exp_avg_sq;  ///< of the same type
+  RoundingBits bits;
   std::int64_t size;
 };
 
@@ -24,7 +27,8 @@ void adamw_range(const AdamWRange& range, const std::uint16_t* gradient, const A
 
 struct MomentumRange {
   ParameterPointers parameter;
-  float* buffer;
+  MomentPointers buffer;
+  RoundingBits bits;
   std::int64_t size;
 };
 

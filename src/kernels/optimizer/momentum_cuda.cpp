@@ -17,7 +17,8 @@ void momentum_step(const MomentumState& state, const MomentumParams& params) {
   optimizer::launch_momentum({.parameter = optimizer::pointers_of(state.parameter),
                               .gradient = state.gradient.const_data_ptr(),
                               .gradient_dtype = dtype_of(state.gradient),
-                              .buffer = state.momentum_buffer.mutable_data_ptr<float>(),
+                              .buffer = optimizer::pointers_of(state.momentum_buffer),
+                              .bits = optimizer::rounding_bits(params.step, state.first_element),
                               .size = state.gradient.numel()},
                              optimizer::constants_of(params), scope.stream());
   scope.check_launch();

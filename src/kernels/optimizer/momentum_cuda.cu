@@ -15,15 +15,18 @@ __device__ __forceinline__ void update(float& parameter, float& buffer, float gr
   buffer = e.buffer;
 }
 
-template <class Gradient>
+template <class Gradient, class Moment>
 __device__ __forceinline__ void update_one(const MomentumArgs& args, const MomentumConstants& constants,
                                            std::int64_t i) {
+  Moment* const buffer_at = values_of<Moment>(args.buffer) + i;
   float parameter = load_parameter(args.parameter, i);
-  update(parameter, args.buffer[i], to_float(static_cast<const Gradient*>(args.gradient)[i]), constants);
+  float buffer = to_float(*buffer_at);
+  update(parameter, buffer, to_float(static_cast<const Gradient*>(args.gradient)[i]), constants);
   store_parameter(args.parameter, i, parameter);
+  store_moment(buffer_at, buffer, args.bits.of(static_cast<std::uint32_t>(i)) & 0xFFFFU);
 }
 
-template <class Gradient>
+template <class Gradient, class Moment>
 __global__ void __launch_bounds__(kThreads) momentum_kernel(MomentumArgs args, MomentumConstants constants) {
   const std::int64_t num_quads = args.size / 4;
   const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * (kThreads * kQuads) + threadIdx.x;
@@ -36,7 +39,7 @@ __global__ void __launch_bounds__(kThreads) momentum_kernel(MomentumArgs args, M
     if (quad < num_quads) {
       gradient[q] = load_quad(static_cast<const Gradient*>(args.gradient) + 4 * quad);
       parameter[q] = load_parameter_quad(args.parameter, 4 * quad);
-      buffer[q] = load_quad(args.buffer + 4 * quad);
+      buffer[q] = load_quad(values_of<Moment>(args.buffer) + 4 * quad);
     }
   }
 #pragma unroll
@@ -48,20 +51,20 @@ __global__ void __launch_bounds__(kThreads) momentum_kernel(MomentumArgs args, M
       update(parameter[q].z, buffer[q].z, gradient[q].z, constants);
       update(parameter[q].w, buffer[q].w, gradient[q].w, constants);
       store_parameter_quad(args.parameter, 4 * quad, parameter[q]);
-      store_quad(args.buffer + 4 * quad, buffer[q]);
+      store_moment_quad(values_of<Moment>(args.buffer) + 4 * quad, buffer[q], random_quad(args.bits, 4 * quad, 0));
     }
   }
   const std::int64_t tail = 4 * num_quads + first;
   if (first < 4 && tail < args.size) {
-    update_one<Gradient>(args, constants, tail);
+    update_one<Gradient, Moment>(args, constants, tail);
   }
 }
 
-template <class Gradient>
+template <class Gradient, class Moment>
 __global__ void __launch_bounds__(kThreads) momentum_scalar_kernel(MomentumArgs args, MomentumConstants constants) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i < args.size) {
-    update_one<Gradient>(args, constants, i);
+    update_one<Gradient, Moment>(args, constants, i);
   }
 }
 
@@ -111,14 +114,16 @@ std::int64_t num_trust_blocks(std::int64_t size) {
 }  // namespace
 
 void launch_momentum(const MomentumArgs& args, const MomentumConstants& constants, cudaStream_t stream) {
-  const bool is_aligned = is_aligned_for_quads(args.parameter) && are_aligned(16, args.buffer) &&
+  const bool is_aligned = is_aligned_for_quads(args.parameter) &&
+                          are_aligned(quad_bytes(args.buffer.dtype), args.buffer.values) &&
                           are_aligned(quad_bytes(args.gradient_dtype), args.gradient);
-  dispatch(args.gradient_dtype, [&](auto type) {
-    using T = decltype(type);
+  dispatch(args.gradient_dtype, args.buffer.dtype, [&](auto gradient, auto moment) {
+    using G = decltype(gradient);
+    using M = decltype(moment);
     if (is_aligned) {
-      momentum_kernel<T><<<blocks_of(args.size, 4 * kQuads * kThreads), kThreads, 0, stream>>>(args, constants);
+      momentum_kernel<G, M><<<blocks_of(args.size, 4 * kQuads * kThreads), kThreads, 0, stream>>>(args, constants);
     } else {
-      momentum_scalar_kernel<T><<<blocks_of(args.size, kThreads), kThreads, 0, stream>>>(args, constants);
+      momentum_scalar_kernel<G, M><<<blocks_of(args.size, kThreads), kThreads, 0, stream>>>(args, constants);
     }
   });
 }

@@ -1,7 +1,9 @@
 #pragma once
 
+#include "kernels/optimizer/moment_pointers.hpp"
 #include "kernels/optimizer/momentum_element.hpp"
 #include "kernels/optimizer/parameter_pointers.hpp"
+#include "kernels/optimizer/stochastic_rounding.hpp"
 #include "tessera/core/dtype.hpp"
 
 #include <cuda_runtime_api.h>
@@ -16,7 +18,8 @@ struct MomentumArgs {
   ParameterPointers parameter;
   const void* gradient;
   core::DType gradient_dtype;
-  float* buffer;
+  MomentPointers buffer;
+  RoundingBits bits;
   std::int64_t size;
 };
 

@@ -17,8 +17,9 @@ void adamw_step(const AdamWState& state, const AdamWParams& params) {
   optimizer::launch_adamw({.parameter = optimizer::pointers_of(state.parameter),
                            .gradient = state.gradient.const_data_ptr(),
                            .gradient_dtype = dtype_of(state.gradient),
-                           .exp_avg = state.exp_avg.mutable_data_ptr<float>(),
-                           .exp_avg_sq = state.exp_avg_sq.mutable_data_ptr<float>(),
+                           .exp_avg = optimizer::pointers_of(state.exp_avg),
+                           .exp_avg_sq = optimizer::pointers_of(state.exp_avg_sq),
+                           .bits = optimizer::rounding_bits(params.step, state.first_element),
                            .size = state.gradient.numel()},
                           optimizer::constants_of(params), scope.stream());
   scope.check_launch();

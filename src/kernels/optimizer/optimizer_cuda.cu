@@ -17,15 +17,21 @@ __device__ __forceinline__ void update(float& parameter, float& exp_avg, float& 
   exp_avg_sq = e.exp_avg_sq;
 }
 
-template <class Gradient>
+template <class Gradient, class Moment>
 __device__ __forceinline__ void update_one(const AdamWArgs& args, const AdamWConstants& constants, std::int64_t i) {
+  Moment* const exp_avg_at = values_of<Moment>(args.exp_avg) + i;
+  Moment* const exp_avg_sq_at = values_of<Moment>(args.exp_avg_sq) + i;
   float parameter = load_parameter(args.parameter, i);
-  update(parameter, args.exp_avg[i], args.exp_avg_sq[i], to_float(static_cast<const Gradient*>(args.gradient)[i]),
-         constants);
+  float exp_avg = to_float(*exp_avg_at);
+  float exp_avg_sq = to_float(*exp_avg_sq_at);
+  update(parameter, exp_avg, exp_avg_sq, to_float(static_cast<const Gradient*>(args.gradient)[i]), constants);
   store_parameter(args.parameter, i, parameter);
+  const std::uint32_t random = args.bits.of(static_cast<std::uint32_t>(i));
+  store_moment(exp_avg_at, exp_avg, random & 0xFFFFU);
+  store_moment(exp_avg_sq_at, exp_avg_sq, random >> 16U);
 }
 
-template <class Gradient>
+template <class Gradient, class Moment>
 __global__ void __launch_bounds__(kThreads) adamw_kernel(AdamWArgs args, AdamWConstants constants) {
   const std::int64_t num_quads = args.size / 4;
   const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * (kThreads * kQuads) + threadIdx.x;
@@ -39,8 +45,8 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(AdamWArgs args, AdamWCo
     if (quad < num_quads) {
       gradient[q] = load_quad(static_cast<const Gradient*>(args.gradient) + 4 * quad);
       parameter[q] = load_parameter_quad(args.parameter, 4 * quad);
-      exp_avg[q] = load_quad(args.exp_avg + 4 * quad);
-      exp_avg_sq[q] = load_quad(args.exp_avg_sq + 4 * quad);
+      exp_avg[q] = load_quad(values_of<Moment>(args.exp_avg) + 4 * quad);
+      exp_avg_sq[q] = load_quad(values_of<Moment>(args.exp_avg_sq) + 4 * quad);
     }
   }
 #pragma unroll
@@ -52,21 +58,22 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(AdamWArgs args, AdamWCo
       update(parameter[q].z, exp_avg[q].z, exp_avg_sq[q].z, gradient[q].z, constants);
       update(parameter[q].w, exp_avg[q].w, exp_avg_sq[q].w, gradient[q].w, constants);
       store_parameter_quad(args.parameter, 4 * quad, parameter[q]);
-      store_quad(args.exp_avg + 4 * quad, exp_avg[q]);
-      store_quad(args.exp_avg_sq + 4 * quad, exp_avg_sq[q]);
+      store_moment_quad(values_of<Moment>(args.exp_avg) + 4 * quad, exp_avg[q], random_quad(args.bits, 4 * quad, 0));
+      store_moment_quad(values_of<Moment>(args.exp_avg_sq) + 4 * quad, exp_avg_sq[q],
+                        random_quad(args.bits, 4 * quad, 16));
     }
   }
   const std::int64_t tail = 4 * num_quads + first;
   if (first < 4 && tail < args.size) {
-    update_one<Gradient>(args, constants, tail);
+    update_one<Gradient, Moment>(args, constants, tail);
   }
 }
 
-template <class Gradient>
+template <class Gradient, class Moment>
 __global__ void __launch_bounds__(kThreads) adamw_scalar_kernel(AdamWArgs args, AdamWConstants constants) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i < args.size) {
-    update_one<Gradient>(args, constants, i);
+    update_one<Gradient, Moment>(args, constants, i);
   }
 }
 
@@ -148,14 +155,16 @@ __global__ void __launch_bounds__(kThreads) accumulate_scalar_kernel(AccumulateA
 }  // namespace
 
 void launch_adamw(const AdamWArgs& args, const AdamWConstants& constants, cudaStream_t stream) {
-  const bool is_aligned = is_aligned_for_quads(args.parameter) && are_aligned(16, args.exp_avg, args.exp_avg_sq) &&
+  const bool is_aligned = is_aligned_for_quads(args.parameter) &&
+                          are_aligned(quad_bytes(args.exp_avg.dtype), args.exp_avg.values, args.exp_avg_sq.values) &&
                           are_aligned(quad_bytes(args.gradient_dtype), args.gradient);
-  dispatch(args.gradient_dtype, [&](auto type) {
-    using T = decltype(type);
+  dispatch(args.gradient_dtype, args.exp_avg.dtype, [&](auto gradient, auto moment) {
+    using G = decltype(gradient);
+    using M = decltype(moment);
     if (is_aligned) {
-      adamw_kernel<T><<<blocks_of(args.size, 4 * kQuads * kThreads), kThreads, 0, stream>>>(args, constants);
+      adamw_kernel<G, M><<<blocks_of(args.size, 4 * kQuads * kThreads), kThreads, 0, stream>>>(args, constants);
     } else {
-      adamw_scalar_kernel<T><<<blocks_of(args.size, kThreads), kThreads, 0, stream>>>(args, constants);
+      adamw_scalar_kernel<G, M><<<blocks_of(args.size, kThreads), kThreads, 0, stream>>>(args, constants);
     }
   });
 }

@@ -1,7 +1,9 @@
 #pragma once
 
 #include "kernels/optimizer/adamw_element.hpp"
+#include "kernels/optimizer/moment_pointers.hpp"
 #include "kernels/optimizer/parameter_pointers.hpp"
+#include "kernels/optimizer/stochastic_rounding.hpp"
 #include "tessera/core/dtype.hpp"
 
 #include <cuda_runtime_api.h>
@@ -16,8 +18,9 @@ struct AdamWArgs {
   ParameterPointers parameter;
   const void* gradient;
   core::DType gradient_dtype;
-  float* exp_avg;
-  float* exp_avg_sq;
+  MomentPointers exp_avg;
+  MomentPointers exp_avg_sq;  ///< of the same type
+  RoundingBits bits;
   std::int64_t size;
 };
 

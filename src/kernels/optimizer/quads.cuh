@@ -1,6 +1,8 @@
 #pragma once
 
+#include "kernels/optimizer/moment_pointers.hpp"
 #include "kernels/optimizer/parameter_pointers.hpp"
+#include "kernels/optimizer/stochastic_rounding.hpp"
 #include "kernels/vectors.cuh"
 
 #include <algorithm>
@@ -27,6 +29,36 @@ __device__ __forceinline__ float4 load_quad(const T* address) {
 
 __device__ __forceinline__ void store_quad(float* address, const float4& quad) {
   *reinterpret_cast<float4*>(address) = quad;
+}
+
+template <class T>
+__device__ __forceinline__ T* values_of(const MomentPointers& moment) {
+  return static_cast<T*>(moment.values);
+}
+
+/// Stores an element of a moment: `random` has the 16 bits that round it where it is bf16.
+__device__ __forceinline__ void store_moment(float* address, float value, std::uint32_t /*random*/) {
+  *address = value;
+}
+
+__device__ __forceinline__ void store_moment(__nv_bfloat16* address, float value, std::uint32_t random) {
+  *reinterpret_cast<std::uint16_t*>(address) = round_stochastically(__float_as_uint(value), random);
+}
+
+__device__ __forceinline__ void store_moment_quad(float* address, const float4& quad, const uint4& /*random*/) {
+  store_quad(address, quad);
+}
+
+__device__ __forceinline__ void store_moment_quad(__nv_bfloat16* address, const float4& quad, const uint4& random) {
+  *reinterpret_cast<ushort4*>(address) = make_ushort4(
+      round_stochastically(__float_as_uint(quad.x), random.x), round_stochastically(__float_as_uint(quad.y), random.y),
+      round_stochastically(__float_as_uint(quad.z), random.z), round_stochastically(__float_as_uint(quad.w), random.w));
+}
+
+/// 16 of the random bits of elements `first` to `first` + 3, the lower ones or those above `shift`.
+__device__ __forceinline__ uint4 random_quad(const RoundingBits& bits, std::int64_t first, unsigned shift) {
+  const auto of = [&](std::uint32_t k) { return (bits.of(static_cast<std::uint32_t>(first) + k) >> shift) & 0xFFFFU; };
+  return {of(0), of(1), of(2), of(3)};
 }
 
 __device__ __forceinline__ float load_parameter(const ParameterPointers& parameter, std::int64_t i) {

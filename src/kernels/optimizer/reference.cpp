@@ -1,4 +1,5 @@
 #include "kernels/optimizer/arguments.hpp"
+#include "kernels/optimizer/stochastic_rounding.hpp"
 #include "tessera/kernels/optimizer.hpp"
 
 #include <ATen/ATen.h>
@@ -7,13 +8,39 @@
 
 namespace tessera::kernels::reference {
 
+namespace {
+
+// [n] int: 16 of each element's random bits, the lower ones or those above `shift`.
+at::Tensor random_bits(const at::Tensor& moment, std::int64_t step, std::int64_t first_element, unsigned shift) {
+  const optimizer::RoundingBits bits = optimizer::rounding_bits(step, first_element);
+  at::Tensor random = at::empty(moment.sizes(), moment.options().dtype(at::kInt));
+  for (std::int64_t i = 0; i < random.numel(); ++i) {
+    random.mutable_data_ptr<std::int32_t>()[i] =
+        static_cast<std::int32_t>((bits.of(static_cast<std::uint32_t>(i)) >> shift) & 0xFFFFU);
+  }
+  return random;
+}
+
+// Stores fp32 `values`: adds the random bits to the half that a bf16 moment has no room for, and cuts that off.
+void store_moment(const at::Tensor& values, const at::Tensor& moment, const at::Tensor& random) {
+  if (moment.scalar_type() == at::kFloat) {
+    moment.copy_(values);
+    return;
+  }
+  const at::Tensor sum =
+      at::where(values.isnan(), at::full({}, 0x7FC00000, random.options()), values.view(at::kInt) + random);
+  moment.view(at::kShort).copy_(at::bitwise_right_shift(sum, 16));
+}
+
+}  // namespace
+
 // Each line is made of ATen operations that round once: the order of adamw_update in adamw_element.hpp.
 void adamw_step(const AdamWState& state, const AdamWParams& params) {
   optimizer::check_adamw(state, params);
   const optimizer::AdamWConstants c = optimizer::constants_of(params);
   const at::Tensor parameter = join_parameter(state.parameter);
-  const at::Tensor& exp_avg = state.exp_avg;
-  const at::Tensor& exp_avg_sq = state.exp_avg_sq;
+  const at::Tensor exp_avg = state.exp_avg.to(at::kFloat);
+  const at::Tensor exp_avg_sq = state.exp_avg_sq.to(at::kFloat);
   const at::Tensor gradient = state.gradient.to(at::kFloat) * c.gradient_scale;
 
   parameter.mul_(c.decay);
@@ -25,6 +52,8 @@ void adamw_step(const AdamWState& state, const AdamWParams& params) {
   const at::Tensor denominator = root.mul_(c.inverse_sqrt_correction2).add_(c.eps);
   parameter.sub_((exp_avg * c.step_size).div_(denominator));
   split_parameter(parameter, state.parameter);
+  store_moment(exp_avg, state.exp_avg, random_bits(exp_avg, params.step, state.first_element, 0));
+  store_moment(exp_avg_sq, state.exp_avg_sq, random_bits(exp_avg_sq, params.step, state.first_element, 16));
 }
 
 void momentum_step(const MomentumState& state, const MomentumParams& params) {
@@ -33,9 +62,11 @@ void momentum_step(const MomentumState& state, const MomentumParams& params) {
   const at::Tensor parameter = join_parameter(state.parameter);
   at::Tensor change = state.gradient.to(at::kFloat) * c.gradient_scale;
   change.add_(parameter * c.weight_decay).mul_(c.trust_ratio);
-  state.momentum_buffer.mul_(c.momentum).add_(change);
-  parameter.sub_(state.momentum_buffer * c.lr);
+  const at::Tensor buffer = state.momentum_buffer.to(at::kFloat);
+  buffer.mul_(c.momentum).add_(change);
+  parameter.sub_(buffer * c.lr);
   split_parameter(parameter, state.parameter);
+  store_moment(buffer, state.momentum_buffer, random_bits(buffer, params.step, state.first_element, 0));
 }
 
 void update_average(const Parameter& parameter, const at::Tensor& average, double decay) {
