@@ -40,11 +40,12 @@ require_programs() {
   [[ -x $bin/tessera ]] || refuse "$bin/tessera is not there: build with jobs/setup.sh, or say where it is with --bin"
 }
 
-# set_command RANKS VERB FLAGS...: sets `command` to what runs tessera on so many ranks, of a Slurm job's tasks the first.
+# set_command RANKS VERB FLAGS...: sets `command` to what runs tessera, or the program `launched`, on so many ranks, of a
+# Slurm job's tasks the first.
 set_command() {
   local np=$1 program
   shift
-  program tessera
+  program "${launched:-tessera}"
   if ! in_slurm; then
     command=()
     # One rank without a launcher: that would bind it to one core.
@@ -62,7 +63,7 @@ set_command() {
   # As root, in a container say, Open MPI wants to be told twice that this is meant.
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
   command+=("${program[@]}" "$@")
-  printf '\n== ranks: %s; tessera %s\n' "$np" "$*" >&2
+  printf '\n== ranks: %s; %s %s\n' "$np" "${launched:-tessera}" "$*" >&2
 }
 
 # launch RANKS VERB FLAGS...: runs it, and waits.

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include <filesystem>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,8 @@ namespace {
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
-const std::vector<std::string> kExperiments{"ddp_zero2", "finetune_linprobe", "pretrained_random", "resume"};
+const std::vector<std::string> kExperiments{"ddp_zero2", "finetune_linprobe", "memory_table", "pretrained_random",
+                                            "resume"};
 
 class JobsTest : public testing::Test {
  protected:
@@ -107,6 +109,37 @@ TEST_F(JobsTest, Resuming) {
   }
   expect_refused(run("resume", "--then_np 3 --output " + file("other") + " --" + model() + data_flags()),
                  "does not divide the 10 images");
+}
+
+// Three rows are run on the CPU; from there is nothing to offload, so that two are the plan's.
+TEST_F(JobsTest, MemoryTable) {
+  const std::string out = file("out");
+  const std::string flags = model() + data_flags();
+  const CommandResult result =
+      run("memory_table", "--np 2 --steps 2 --output " + out + " --" + flags + " --gpu_memory 8GiB");
+  ASSERT_EQ(result.status, 0) << result.output;
+  const std::string table = read_file(out + "/memory_table.md");
+  EXPECT_NE(result.output.find(table), std::string::npos) << "it is printed: " << result.output;
+  const std::string number = "[0-9]+\\.[0-9]+";
+  const std::string planned = " \\| " + number + " \\(plan\\) \\| [1-9][0-9]* \\(plan\\) \\| ";
+  for (const char* const title : {"data parallel", "ZeRO-2", "ZeRO-2, recompute"}) {
+    const std::regex row("\n\\| " + std::string(title) + " \\| " + number + planned + number + " \\| " + number +
+                         " \\|\n");
+    EXPECT_TRUE(std::regex_search(table, row)) << title << " was run:\n" << table;
+  }
+  for (const char* const title : {"ZeRO-2, offload", "ZeRO-2, offload, recompute"}) {
+    const std::regex row("\n\\| " + std::string(title) + " \\| " + number + " \\(plan\\)" + planned + "- \\| - \\|\n");
+    EXPECT_TRUE(std::regex_search(table, row)) << title << " was planned:\n" << table;
+  }
+  EXPECT_NE(table.find(" | 1.00 |"), std::string::npos) << "the first of the first";
+  EXPECT_EQ(Json::parse(read_file(out + "/zero2.run.json"))["steps"], 2);
+  const CommandResult small =
+      run("memory_table", "--np 2 --output " + file("small") + " --" + flags + " --gpu_memory 10000");
+  ASSERT_EQ(small.status, 0) << small.output;
+  EXPECT_FALSE(fs::exists(file("small/ddp.run.json"))) << "it does not fit";
+  expect_refused(run("memory_table", "--output " + file("other") + " -- --zero_stage 2"),
+                 "--zero_stage is what this experiment chooses");
+  expect_refused(run("memory_table", "--steps 0 --output " + file("other")), "--steps must be a whole number above 0");
 }
 
 TEST_F(JobsTest, HelpAndMistakes) {
