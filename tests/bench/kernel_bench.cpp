@@ -1,7 +1,9 @@
 // Times every op at training shapes: bytes that it must move, GB/s, and how much that is of a copy in the same run.
 //   kernel_bench [cpu|cuda] [tiny|0.6b|1.7b|4b|8b|14b|32b] [batch] [tokens]
+//   kernel_bench host [elements]    the optimizer of offload, on OMP_NUM_THREADS threads
 // Weights and activations are bf16 on CUDA and fp32 on the CPU. Inputs rotate among sets that a cache cannot hold.
 
+#include "bench/host_optimizer.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/kernels/ops.hpp"
 
@@ -274,6 +276,9 @@ class Cases {
 };
 
 void run(const std::vector<std::string>& arguments) {
+  if (!arguments.empty() && arguments[0] == "host") {
+    return bench_host_optimizer(arguments.size() > 1 ? std::stoll(arguments[1]) : 50'000'000);
+  }
   const bool is_cuda = arguments.empty() ? at::hasCUDA() : arguments[0] == "cuda";
   const std::string preset = arguments.size() > 1 ? arguments[1] : is_cuda ? "8b" : "tiny";
   const auto found = kPresets.find(preset);
