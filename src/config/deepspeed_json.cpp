@@ -194,7 +194,9 @@ class JsonReader {
 
   void set(const Setting& setting, const std::string& path, const Json& value) {
     mentioned_.emplace(path);
-    if (value == "auto" || value.is_null()) {
+    // A setting that has an "auto" of its own takes it, unless a flag says otherwise.
+    const bool is_own_auto = std::holds_alternative<OffloadRatio*>(setting.field) && !origins_.contains(setting.name);
+    if (value.is_null() || (value == "auto" && !is_own_auto)) {
       return;
     }
     const Scalar before = value_of(setting.field);

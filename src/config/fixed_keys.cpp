@@ -30,8 +30,6 @@ const std::vector<FixedKey>& fixed_keys() {
       {"zero_optimization.legacy_stage1", "", "false", "there is one stage 1; remove it"},
       {"zero_optimization.cpu_offload", "", "false", R"(write "offload_optimizer": { "device": "cpu" } in its place)"},
       {"zero_optimization.offload_optimizer.pin_memory", "", "true", "host memory for offload is pinned, always"},
-      {"zero_optimization.offload_optimizer.ratio", "", "1|1.0",
-       "this version offloads all of the optimizer's state; remove it"},
       {"zero_optimization.offload_optimizer.fast_init", "", "false", kNvme},
       {"zero_optimization.offload_optimizer.nvme_path", "", "", kNvme},
       {"zero_optimization.offload_optimizer.buffer_count", "", "", kNvme},

@@ -118,6 +118,14 @@ std::string set(ShareRange& into, std::string_view text) {
   into = {*min, *max};
   return {};
 }
+std::string set(OffloadRatio& into, std::string_view text) {
+  const auto share = core::parse_number<double>(text);
+  if (text != "auto" && !(share && std::isfinite(*share))) {
+    return must_be("a number from 0 to 1, or auto", text);
+  }
+  into.share = share;
+  return {};
+}
 std::string set(ByteCount& into, std::string_view text) {
   try {
     into.bytes = core::parse_bytes(text);
@@ -153,6 +161,7 @@ Scalar get(bool value) { return value; }
 Scalar get(double value) { return value; }
 Scalar get(const std::string& value) { return value; }
 Scalar get(const ByteCount& value) { return value.bytes; }
+Scalar get(const OffloadRatio& value) { return value.share ? Scalar(*value.share) : Scalar(std::string("auto")); }
 Scalar get(const ShareRange& value) { return fmt::format("{} {}", value.min, value.max); }
 template <std::integral T>
 requires(!std::same_as<T, bool>) Scalar get(T value) { return static_cast<std::int64_t>(value); }
@@ -184,7 +193,9 @@ bool is_whole(const Scalar& value) {
 template <class T>
 std::string set_scalar(T& into, const Scalar& value) {
   const auto wrong = [&](std::string_view what) { return fmt::format("must be {}, not {}", what, show(value)); };
-  if constexpr (kKindOf<T> == Kind::kSwitch) {
+  if constexpr (std::same_as<T, OffloadRatio>) {
+    return set(into, show(value));
+  } else if constexpr (kKindOf<T> == Kind::kSwitch) {
     const bool* flag = std::get_if<bool>(&value);
     if (flag == nullptr) {
       return wrong("true or false");

@@ -16,9 +16,9 @@ at::Tensor Context::zeros(std::int64_t num_elements, at::ScalarType dtype) const
   return at::zeros({num_elements}, at::TensorOptions().dtype(dtype).device(options.device));
 }
 
-at::Tensor Context::state_zeros(std::int64_t num_elements, at::ScalarType dtype) const {
-  const auto type = at::TensorOptions().dtype(dtype).device(optimizer_device());
-  if (host == nullptr || options.device.is_cpu()) {
+at::Tensor Context::host_zeros(std::int64_t num_elements, at::ScalarType dtype) const {
+  const auto type = at::TensorOptions().dtype(dtype);
+  if (options.device.is_cpu()) {
     return at::zeros({num_elements}, type);
   }
   const auto bytes = static_cast<std::size_t>(num_elements) * c10::elementSize(dtype);

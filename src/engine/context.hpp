@@ -18,7 +18,8 @@ struct Context {
   comm::Collectives& collectives;
   const kernels::Ops& ops;
   const EngineOptions options;
-  HostSide* const host = nullptr;  ///< where the optimizer is offloaded
+  HostSide* const host = nullptr;  ///< where some of the optimizer's state is offloaded
+  const int num_on_host = host == nullptr ? 0 : num_offloaded_buckets(layout, options.offload);  ///< buckets
 
   [[nodiscard]] int num_buckets() const { return static_cast<int>(layout.buckets.size()); }
   [[nodiscard]] const Bucket& bucket(int index) const { return layout.buckets[static_cast<std::size_t>(index)]; }
@@ -27,13 +28,19 @@ struct Context {
 
   /// A flat tensor of zeros on the run's device.
   [[nodiscard]] at::Tensor zeros(std::int64_t num_elements, at::ScalarType dtype) const;
-  /// As zeros(), for gradients and the optimizer's state: where these are offloaded, in host memory, pinned if the
-  /// run's device is another.
-  [[nodiscard]] at::Tensor state_zeros(std::int64_t num_elements, at::ScalarType dtype) const;
-  /// Where these live, and what computes there.
-  [[nodiscard]] c10::Device optimizer_device() const { return host != nullptr ? c10::kCPU : options.device; }
-  [[nodiscard]] const kernels::Ops& optimizer_ops() const {
-    return host != nullptr ? kernels::ops_for(c10::kCPU) : ops;
+  /// The same in host memory, pinned if the run's device is another.
+  [[nodiscard]] at::Tensor host_zeros(std::int64_t num_elements, at::ScalarType dtype) const;
+  /// Whether a bucket's gradient and optimizer state are offloaded.
+  [[nodiscard]] bool is_on_host(int bucket) const { return bucket < num_on_host; }
+  /// Where these live, what computes there, and zeros there.
+  [[nodiscard]] c10::Device state_device(int bucket) const {
+    return is_on_host(bucket) ? c10::Device(c10::kCPU) : options.device;
+  }
+  [[nodiscard]] const kernels::Ops& state_ops(int bucket) const {
+    return is_on_host(bucket) ? kernels::ops_for(c10::kCPU) : ops;
+  }
+  [[nodiscard]] at::Tensor state_zeros(int bucket, std::int64_t num_elements, at::ScalarType dtype) const {
+    return is_on_host(bucket) ? host_zeros(num_elements, dtype) : zeros(num_elements, dtype);
   }
   /// This rank's shard of a whole bucket.
   [[nodiscard]] at::Tensor shard(const at::Tensor& whole, int index) const;

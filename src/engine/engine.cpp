@@ -2,6 +2,7 @@
 
 #include "engine/context.hpp"
 #include "engine/gradient_buckets.hpp"
+#include "engine/gradient_sums.hpp"
 #include "engine/host_side.hpp"
 #include "engine/initialise.hpp"
 #include "engine/parameter_buckets.hpp"
@@ -9,9 +10,6 @@
 #include "engine/whole_weights.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/progress_board.hpp"
-
-#include <ATen/ops/cat.h>
-#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cmath>
@@ -62,7 +60,7 @@ class Engine::Impl {
   Impl(const EngineParts& parts, const EngineOptions& options)
       : group(parts.group),
         tables(model::split_table(parts.table, parts.num_frozen_units)),
-        host(options.offload ? std::make_unique<HostSide>(options.device) : nullptr),
+        host(options.offload > 0 ? std::make_unique<HostSide>(options.device) : nullptr),
         context{tables.rest,       make_shard_layout(tables.rest, parts.collectives.size(), options.bucket_elements),
                 parts.collectives, parts.ops,
                 options,           host.get()},
@@ -110,7 +108,7 @@ class Engine::Impl {
 
   const topology::Group group;
   const model::SplitTable tables;        // frozen, trained
-  const std::unique_ptr<HostSide> host;  // where the optimizer is offloaded
+  const std::unique_ptr<HostSide> host;  // where something is offloaded
   const Context context;                 // of what is trained
   ParameterBuckets parameters;
   std::unique_ptr<GradientBuckets> gradients;
@@ -124,21 +122,19 @@ class Engine::Impl {
 };
 
 Engine::Impl::Sums Engine::Impl::sums_over_ranks(const at::Tensor& metrics) {
-  at::Tensor squares = at::zeros({}, metrics.options().device(context.optimizer_device()));
-  at::Tensor trust = optimizer.make_trust_sums();
-  for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
-    at::Tensor gradient = gradients->reduced(bucket);
-    optimizer.add_trust_sums(bucket, gradient, trust);
-    // At stage 0 every rank has all of it; each counts its shard, so that every stage adds up the same numbers.
-    const bool whole = gradient.numel() == context.bucket(bucket).num_elements;
-    context.optimizer_ops().add_sum_of_squares(whole ? context.shard(gradient, bucket) : gradient, squares);
+  GradientSums sums(context, optimizer);
+  // The device's are only enqueued here; the host adds up its own meanwhile.
+  for (const bool on_host : {false, true}) {
+    for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
+      if (context.is_on_host(bucket) == on_host) {
+        sums.add(bucket, gradients->reduced(bucket));
+      }
+    }
   }
-  const at::Tensor on_host = [&] {
+  std::vector<double> all = [&] {
     const core::ProgressBoard::Wait waiting(group.board(), {"the device's work of this step, with all reductions"});
-    return at::cat({squares.view({1}), metrics.to(squares.device()), trust.view({-1})}).cpu();
+    return sums.with(metrics);
   }();
-  const auto* const numbers = on_host.const_data_ptr<double>();
-  std::vector<double> all(numbers, numbers + on_host.numel());
   group.sum(all);
   const std::span<const double> rest = std::span(all).subspan(1);
   const auto num_metrics = static_cast<std::size_t>(metrics.numel());
@@ -166,16 +162,21 @@ void Engine::Impl::count_skip(double norm) {
 void Engine::Impl::update(double lr, double gradient_scale) {
   ++num_updates;
   const ShardedOptimizer::Step step{lr, gradient_scale, num_updates};
+  // The host begins first: it takes longer, and its uploads then wait for nothing that the device updates.
   in_forward_order([&](int bucket) {
-    const at::Tensor gradient = gradients->reduced(bucket);
-    if (host) {
-      const auto update = [this, bucket, gradient, step] { optimizer.update(bucket, gradient, step); };
+    if (context.is_on_host(bucket)) {
+      const auto update = [this, bucket, gradient = gradients->reduced(bucket), step] {
+        optimizer.update(bucket, gradient, step);
+      };
       parameters.update_on_host(bucket, update, optimizer.weight(bucket));
-      return;
     }
-    optimizer.update(bucket, gradient, step);
-    if (owned_part(context.options) == Part::kShard) {
-      parameters.gather(bucket);
+  });
+  in_forward_order([&](int bucket) {
+    if (!context.is_on_host(bucket)) {
+      optimizer.update(bucket, gradients->reduced(bucket), step);
+      if (owned_part(context.options) == Part::kShard) {
+        parameters.gather(bucket);
+      }
     }
   });
 }
@@ -183,7 +184,7 @@ void Engine::Impl::update(double lr, double gradient_scale) {
 void Engine::Impl::gather_all() {
   if (owned_part(context.options) == Part::kShard) {
     in_forward_order([&](int bucket) {
-      if (host) {
+      if (context.is_on_host(bucket)) {
         parameters.upload(bucket, optimizer.weight(bucket));
       } else {
         parameters.gather(bucket);
@@ -254,7 +255,7 @@ void Engine::initialise(const FillPiece& fill) {
       for (OwnedRange& range : impl.optimizer.ranges(bucket, rank)) {
         fill_pieces(impl.context, fill, {range.param, range.begin, range.end, 0},
                     [&](std::int64_t offset, const at::Tensor& made) {
-                      const at::Tensor piece = made.to(impl.context.optimizer_device());
+                      const at::Tensor piece = made.to(impl.context.state_device(bucket));
                       kernels::split_parameter(piece, kernels::narrow(range.parameter, offset, piece.numel()));
                       if (range.average.defined()) {
                         range.average.narrow(0, offset, piece.numel()).copy_(piece);

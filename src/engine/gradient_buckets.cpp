@@ -7,10 +7,7 @@ Part owned_part(const EngineOptions& options) { return options.zero_stage == 0 ?
 std::int64_t ring_size(const EngineOptions& options) { return options.overlap ? 3 : 2; }
 
 GradientStrategy choose_gradient_strategy(const EngineOptions& options, int world) {
-  if (options.offload) {
-    return GradientStrategy::kOffloaded;
-  }
-  if (options.zero_stage == 2 && world > 1 && !options.reduce_at_boundary) {
+  if (options.offload > 0 || (options.zero_stage == 2 && world > 1 && !options.reduce_at_boundary)) {
     return GradientStrategy::kPartitioned;
   }
   const bool adds_up_in_place = options.compute == at::kFloat || options.accumulation_steps == 1;
@@ -24,8 +21,6 @@ std::unique_ptr<GradientBuckets> make_gradient_buckets(const Context& context) {
       return make_direct_gradients(context);
     case GradientStrategy::kAccumulated:
       return make_accumulated_gradients(context);
-    case GradientStrategy::kOffloaded:
-      return make_offloaded_gradients(context);
     case GradientStrategy::kPartitioned:
       break;
   }

@@ -25,11 +25,11 @@ class GradientBuckets : public model::Gradients {
 };
 
 /// The strategy for these options: what lives where, and when it is reduced.
-///   partitioned: stage 2. A small ring of whole buckets; each micro-step is reduce-scattered into the shard.
+///   partitioned: stage 2, and stage 1 with offload. A small ring of whole buckets; each micro-step is reduce-scattered
+///     into the shard, which lives where the bucket's optimizer state does: on the device or in host memory.
 ///   direct: stages 0 and 1, or one rank, or stage 2 reducing at the boundary. Whole gradients are kept in the
 ///     parameters' dtype and reduced in place at the last micro-step.
 ///   accumulated: as direct, where several bf16 micro-steps are to be added up in fp32, or the wire has another dtype.
-///   offloaded: as partitioned, with the shards in host memory, at stages 1 and 2 alike.
 std::unique_ptr<GradientBuckets> make_gradient_buckets(const Context& context);
 
 /// Which part of a bucket the options leave to this rank.
@@ -38,10 +38,9 @@ Part owned_part(const EngineOptions& options);
 std::unique_ptr<GradientBuckets> make_direct_gradients(const Context& context);
 std::unique_ptr<GradientBuckets> make_accumulated_gradients(const Context& context);
 std::unique_ptr<GradientBuckets> make_partitioned_gradients(const Context& context);
-std::unique_ptr<GradientBuckets> make_offloaded_gradients(const Context& context);
 
 /// Names the strategy that make_gradient_buckets takes, for the plan.
-enum class GradientStrategy : std::uint8_t { kDirect, kAccumulated, kPartitioned, kOffloaded };
+enum class GradientStrategy : std::uint8_t { kDirect, kAccumulated, kPartitioned };
 GradientStrategy choose_gradient_strategy(const EngineOptions& options, int world);
 
 /// Two whole buckets are being made or reduced at a time (a third one where they overlap).

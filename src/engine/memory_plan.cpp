@@ -19,6 +19,34 @@ std::int64_t bytes_of(at::ScalarType type) { return static_cast<std::int64_t>(c1
 // cuBLAS is given 32 MiB on Hopper by ATen, and cuBLASLt as much again.
 constexpr std::int64_t kGpuWorkspaceBytes = std::int64_t{64} << 20U;
 
+// What of a layout's elements is whose, in whole buckets.
+struct Sides {
+  std::int64_t device = 0;
+  std::int64_t host = 0;
+  std::int64_t largest_on_host = 0;
+  std::string on_host;  // "13 of 21 buckets"; empty: none or all
+};
+
+Sides sides_of(const EngineOptions& options, const ShardLayout& layout) {
+  const auto num_buckets = static_cast<int>(layout.buckets.size());
+  const int num_on_host = num_offloaded_buckets(layout, options.offload);
+  Sides sides;
+  for (const Bucket& bucket : layout.buckets | std::views::take(num_on_host)) {
+    sides.host += bucket.num_elements;
+    sides.largest_on_host = std::max(sides.largest_on_host, bucket.num_elements);
+  }
+  sides.device = layout.num_elements() - sides.host;
+  if (num_on_host > 0 && num_on_host < num_buckets) {
+    sides.on_host = fmt::format("{} of {} buckets", num_on_host, num_buckets);
+  }
+  return sides;
+}
+
+// Of reduced gradients, as they arrive; one rank sends nothing.
+std::int64_t arriving_bytes(const EngineOptions& options, int world) {
+  return bytes_of(world == 1 ? options.compute : options.wire);
+}
+
 std::vector<MemoryItem> gradient_items(const EngineOptions& options, const ShardLayout& layout) {
   const std::int64_t whole = layout.num_elements();
   const std::int64_t slots =
@@ -36,13 +64,13 @@ std::vector<MemoryItem> gradient_items(const EngineOptions& options, const Shard
       return {{"gradients", whole * 4, "whole, summed over micro-steps in fp32"},
               made,
               cast_if(options.wire != at::kFloat && layout.world > 1)};
-    case GradientStrategy::kOffloaded:
-      return {made, cast_if(casts && layout.world > 1)};
     case GradientStrategy::kPartitioned:
       break;
   }
-  const std::int64_t kept = options.accumulation_steps == 1 ? bytes_of(options.wire) : 4;
-  return {{"gradients", whole / layout.world * kept, "this rank's shard"}, made, cast_if(casts)};
+  const std::int64_t kept = options.accumulation_steps == 1 ? arriving_bytes(options, layout.world) : 4;
+  return {{"gradients", sides_of(options, layout).device / layout.world * kept, "this rank's shard"},
+          made,
+          cast_if(casts && layout.world > 1)};
 }
 
 // Of so many parameters, beside the weights: what rounding took from them, and the optimizer's numbers.
@@ -66,17 +94,19 @@ std::string what_is_kept(const EngineOptions& options) {
 
 // What offload, if there is any, has in host memory in place of the device's, and of the weights a copy.
 std::vector<MemoryItem> offloaded_items(const EngineOptions& options, const ShardLayout& layout) {
-  if (!options.offload) {
+  const Sides sides = sides_of(options, layout);
+  if (sides.host == 0) {
     return {};
   }
-  const std::int64_t owned = layout.num_elements() / layout.world;
-  const std::int64_t arriving = bytes_of(layout.world == 1 ? options.compute : options.wire);
+  const std::int64_t owned = sides.host / layout.world;
+  const std::int64_t arriving = arriving_bytes(options, layout.world);
   const bool adds_up = options.accumulation_steps > 1;
+  const std::string part = sides.on_host.empty() ? "" : " of " + sides.on_host;
   std::vector<MemoryItem> items{{"optimizer", owned * bytes_of(options.compute) + optimizer_bytes(options, owned),
-                                 what_is_kept(options) + ", with a copy of its weights"},
-                                {"gradients", owned * (adds_up ? 4 : arriving), "this rank's shard"}};
+                                 what_is_kept(options) + part + ", with a copy of its weights"},
+                                {"gradients", owned * (adds_up ? 4 : arriving), "this rank's shard" + part}};
   if (adds_up) {
-    const std::int64_t largest = layout.largest_bucket_elements() / layout.world;
+    const std::int64_t largest = sides.largest_on_host / layout.world;
     items.push_back({"gradient landings", ring_size(options) * largest * arriving, "shards that are to be added"});
   }
   return items;
@@ -85,10 +115,12 @@ std::vector<MemoryItem> offloaded_items(const EngineOptions& options, const Shar
 // Whole parameters, and what the engine holds on the device to train them.
 std::vector<MemoryItem> engine_items(const EngineOptions& options, const ShardLayout& layout) {
   const std::int64_t whole = layout.num_elements();
-  const std::int64_t owned = options.zero_stage == 0 ? whole : whole / layout.world;
+  const Sides sides = sides_of(options, layout);
+  const std::int64_t owned = options.zero_stage == 0 ? whole : sides.device / layout.world;
+  const std::string part = sides.on_host.empty() ? "" : ", all but " + sides.on_host;
   std::vector<MemoryItem> items{{"parameters", whole * bytes_of(options.compute), "whole, on every rank"}};
-  if (!options.offload) {
-    items.push_back({"optimizer", optimizer_bytes(options, owned), what_is_kept(options)});
+  if (owned > 0) {
+    items.push_back({"optimizer", optimizer_bytes(options, owned), what_is_kept(options) + part});
   }
   for (MemoryItem& item : gradient_items(options, layout)) {
     if (item.bytes > 0) {
@@ -163,6 +195,20 @@ std::int64_t sum_of(const std::vector<MemoryItem>& items) {
   return sum;
 }
 
+// The least share, of whole buckets, that `fits`; 1 where none does.
+template <class Fits>
+double least_share(const ShardLayout& layout, const Fits& fits) {
+  const auto total = static_cast<double>(layout.num_elements());
+  double held = 0;
+  for (const Bucket& bucket : layout.buckets) {
+    if (fits(held / total)) {
+      return held / total;
+    }
+    held += static_cast<double>(bucket.num_elements);
+  }
+  return 1;
+}
+
 }  // namespace
 
 std::int64_t MemoryPlan::total() const { return sum_of(items); }
@@ -213,6 +259,25 @@ model::RecomputePolicy cheapest_recompute(const PlannedRun& run, std::int64_t by
     return plan_memory(trial).total() > bytes;
   });
   return policy_of(least == levels.end() ? 2 * num_blocks : *least);
+}
+
+double cheapest_offload(const PlannedRun& run, std::int64_t bytes) {
+  const model::SplitTable tables =
+      model::split_table(model::build_param_table(run.shape, run.geometry), model::num_frozen_units(run.frozen_blocks));
+  return least_share(make_shard_layout(tables.rest, run.world, run.options.bucket_elements), [&](double share) {
+    PlannedRun trial = run;
+    trial.options.offload = share;
+    return plan_memory(trial).total() <= bytes;
+  });
+}
+
+double cheapest_offload(const PlannedProbe& probe, std::int64_t bytes) {
+  const model::ParamTable head = model::build_probe_table(probe.shape.hidden_size, probe.geometry.num_classes);
+  return least_share(make_shard_layout(head, probe.world, probe.head.bucket_elements), [&](double share) {
+    PlannedProbe trial = probe;
+    trial.head.offload = share;
+    return plan_probe_memory(trial).total() <= bytes;
+  });
 }
 
 MemoryPlan plan_probe_memory(const PlannedProbe& probe) {

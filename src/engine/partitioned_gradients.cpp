@@ -1,21 +1,34 @@
 #include "engine/gradient_buckets.hpp"
+#include "engine/host_shards.hpp"
 #include "engine/reduction.hpp"
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 namespace tessera::engine {
 namespace {
 
-// ZeRO-2: a rank keeps its shard alone. Whole buckets exist in a small ring, until they are reduce-scattered.
+// One rank sends nothing.
+at::ScalarType arriving_type(const Context& context) {
+  return context.one_rank() ? context.options.compute : context.options.wire;
+}
+
+// ZeRO-2 and offload: a rank keeps its shard alone, on the device or, where the bucket's state is the host's, there.
+// Whole buckets exist in a small ring, until they are reduce-scattered.
 class PartitionedGradients final : public GradientBuckets {
  public:
-  explicit PartitionedGradients(const Context& context) : context_(context), outgoing_(context, context.options.wire) {
+  explicit PartitionedGradients(const Context& context)
+      : context_(context), outgoing_(context, arriving_type(context)) {
     const EngineOptions& options = context.options;
     // One micro-step arrives as it is; several are added up in fp32.
-    const at::ScalarType kept = options.accumulation_steps == 1 ? options.wire : at::kFloat;
-    for (const Bucket& bucket : context.layout.buckets) {
-      shards_.push_back(context.zeros(bucket.shard_elements, kept));
+    const at::ScalarType kept = options.accumulation_steps == 1 ? arriving_type(context) : at::kFloat;
+    for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
+      shards_.push_back(context.is_on_host(bucket) ? at::Tensor()
+                                                   : context.zeros(context.bucket(bucket).shard_elements, kept));
+    }
+    if (context.host != nullptr) {
+      on_host_.emplace(context, arriving_type(context));
     }
   }
 
@@ -32,23 +45,42 @@ class PartitionedGradients final : public GradientBuckets {
       return;
     }
     const int bucket = context_.place(unit).bucket;
-    at::Tensor& shard = shards_[static_cast<std::size_t>(bucket)];
-    const bool arrives_in_place = first_ && shard.scalar_type() == whole.scalar_type();
-    const at::Tensor arriving = arrives_in_place ? shard : context_.shard(whole, bucket);
-    auto ticket = std::make_shared<comm::Ticket>(reduce_scatter(context_, whole, arriving, bucket));
-    outgoing_.release(bucket, [this, ticket, arriving, bucket, first = first_] {
-      ticket->wait(context_.stream());
-      keep(arriving, bucket, first);
-    });
+    if (context_.is_on_host(bucket)) {
+      send_down(whole, bucket);
+    } else {
+      keep_here(whole, bucket);
+    }
   }
 
   at::Tensor reduced(int bucket) override {
+    if (context_.is_on_host(bucket)) {
+      return on_host_->sum(bucket);
+    }
     outgoing_.settle_all();
     return shards_[static_cast<std::size_t>(bucket)];
   }
 
  private:
-  void keep(const at::Tensor& arrived, int bucket, bool first) {
+  void send_down(const at::Tensor& whole, int bucket) {
+    const at::Tensor arriving = context_.shard(whole, bucket);
+    comm::Ticket reduction = reduce_scatter(context_, whole, arriving, bucket);
+    const SideCopies::Done copied = on_host_->add(bucket, arriving, reduction, first_);
+    outgoing_.release(bucket, [copied] { copied.block_current(); });
+  }
+
+  void keep_here(const at::Tensor& whole, int bucket) {
+    at::Tensor& shard = shards_[static_cast<std::size_t>(bucket)];
+    // What one rank reduces is where it was made.
+    const bool arrives_in_place = first_ && !context_.one_rank() && shard.scalar_type() == whole.scalar_type();
+    const at::Tensor arriving = arrives_in_place ? shard : context_.shard(whole, bucket);
+    auto ticket = std::make_shared<comm::Ticket>(reduce_scatter(context_, whole, arriving, bucket));
+    outgoing_.release(bucket, [this, ticket, arriving, bucket, first = first_] {
+      ticket->wait(context_.stream());
+      add_up(arriving, bucket, first);
+    });
+  }
+
+  void add_up(const at::Tensor& arrived, int bucket, bool first) {
     at::Tensor& shard = shards_[static_cast<std::size_t>(bucket)];
     if (!first) {
       context_.ops.accumulate(shard, arrived);
@@ -59,7 +91,8 @@ class PartitionedGradients final : public GradientBuckets {
 
   const Context& context_;
   OutgoingBuckets outgoing_;
-  std::vector<at::Tensor> shards_;
+  std::vector<at::Tensor> shards_;     // those on the device, by bucket
+  std::optional<HostShards> on_host_;  // the others
   bool first_ = true;
 };
 

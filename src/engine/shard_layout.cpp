@@ -1,6 +1,7 @@
 #include "tessera/engine/shard_layout.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace tessera::engine {
 namespace {
@@ -75,6 +76,17 @@ std::int64_t ShardLayout::num_elements() const {
     total += bucket.num_elements;
   }
   return total;
+}
+
+int num_offloaded_buckets(const ShardLayout& layout, double share) {
+  // Half an element less: a share that was computed from whole buckets gives these again.
+  const double wanted = share * static_cast<double>(layout.num_elements()) - 0.5;
+  double held = 0;
+  int count = 0;
+  while (held < wanted && std::cmp_less(count, layout.buckets.size())) {
+    held += static_cast<double>(layout.buckets[static_cast<std::size_t>(count++)].num_elements);
+  }
+  return count;
 }
 
 std::int64_t ShardLayout::largest_bucket_elements() const {

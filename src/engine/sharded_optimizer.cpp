@@ -40,11 +40,12 @@ ShardedOptimizer::ShardedOptimizer(const Context& context, ParameterBuckets& par
     const at::Tensor& whole = parameters.whole(bucket);
     const at::Tensor part = part_ == Part::kWhole ? whole : context.shard(whole, bucket);
     const std::int64_t size = part.numel();
-    const at::Tensor weight = context.host != nullptr ? context.state_zeros(size, part.scalar_type()) : part;
-    state.parameter = {weight, is_split() ? context.state_zeros(size, at::kShort) : at::Tensor()};
-    state.average = context.options.averages() ? context.state_zeros(size, at::kFloat) : at::Tensor();
+    const auto zeros = [&](at::ScalarType dtype) { return context.state_zeros(bucket, size, dtype); };
+    state.parameter = {context.is_on_host(bucket) ? zeros(part.scalar_type()) : part,
+                       is_split() ? zeros(at::kShort) : at::Tensor()};
+    state.average = context.options.averages() ? zeros(at::kFloat) : at::Tensor();
     for (std::size_t moment = 0; moment < moments.size(); ++moment) {
-      state.moments.push_back(context.state_zeros(size, moment_type_));
+      state.moments.push_back(zeros(moment_type_));
     }
     state.first_element =
         context.bucket(bucket).first_element + (part_ == Part::kWhole ? 0 : size * context.collectives.rank());
@@ -81,9 +82,9 @@ void ShardedOptimizer::append(std::vector<Segment>& segments, const Segment& seg
   }
 }
 
-at::Tensor ShardedOptimizer::make_trust_sums() const {
+at::Tensor ShardedOptimizer::make_trust_sums(c10::Device device) const {
   const auto rows = is_lars() ? static_cast<std::int64_t>(context_.table.params.size()) : 0;
-  return at::zeros({rows, kTrustSums}, at::TensorOptions().dtype(at::kDouble).device(context_.optimizer_device()));
+  return at::zeros({rows, kTrustSums}, at::TensorOptions().dtype(at::kDouble).device(device));
 }
 
 void ShardedOptimizer::add_trust_sums(int bucket, const at::Tensor& gradient, at::Tensor& sums) const {
@@ -95,8 +96,8 @@ void ShardedOptimizer::add_trust_sums(int bucket, const at::Tensor& gradient, at
     if (segment.is_mine && context_.table.params[static_cast<std::size_t>(segment.param)].decays) {
       const std::int64_t size = segment.end - segment.begin;
       at::Tensor row = sums.select(0, segment.param);
-      context_.optimizer_ops().add_trust_sums(kernels::narrow(state.parameter, segment.begin, size),
-                                              gradient.narrow(0, segment.begin, size), row);
+      context_.state_ops(bucket).add_trust_sums(kernels::narrow(state.parameter, segment.begin, size),
+                                                gradient.narrow(0, segment.begin, size), row);
     }
   }
 }
@@ -119,30 +120,30 @@ double ShardedOptimizer::trust_ratio(const Segment& segment, double gradient_sca
 void ShardedOptimizer::update(int bucket, const at::Tensor& gradient, const Step& step) {
   const BucketState& state = states_[static_cast<std::size_t>(bucket)];
   for (const Segment& segment : state.segments) {
-    update(state, segment, gradient, step);
+    update(bucket, segment, gradient, step);
   }
   if (state.average.defined()) {
-    context_.optimizer_ops().update_average(state.parameter, state.average, context_.options.average_decay);
+    context_.state_ops(bucket).update_average(state.parameter, state.average, context_.options.average_decay);
   }
 }
 
-void ShardedOptimizer::update(const BucketState& state, const Segment& segment, const at::Tensor& gradient,
-                              const Step& step) const {
+void ShardedOptimizer::update(int bucket, const Segment& segment, const at::Tensor& gradient, const Step& step) const {
+  const BucketState& state = state_of(bucket);
+  const kernels::Ops& ops = context_.state_ops(bucket);
   const OptimizerOptions& options = context_.options.optimizer;
   const std::int64_t size = segment.end - segment.begin;
   const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, segment.begin, size); };
   const kernels::Parameter parameter = kernels::narrow(state.parameter, segment.begin, size);
   const double lr = step.lr * segment.lr_scale;
   if (options.kind == config::OptimizerKind::kAdamW) {
-    context_.optimizer_ops().adamw_step(
+    ops.adamw_step(
         {parameter, part(gradient), part(state.moments[0]), part(state.moments[1]),
          state.first_element + segment.begin},
         {lr, options.beta1, options.beta2, options.eps, segment.weight_decay, step.gradient_scale, step.number});
   } else {
-    context_.optimizer_ops().momentum_step(
-        {parameter, part(gradient), part(state.moments[0]), state.first_element + segment.begin},
-        {lr, options.momentum, segment.weight_decay, step.gradient_scale, trust_ratio(segment, step.gradient_scale),
-         step.number});
+    ops.momentum_step({parameter, part(gradient), part(state.moments[0]), state.first_element + segment.begin},
+                      {lr, options.momentum, segment.weight_decay, step.gradient_scale,
+                       trust_ratio(segment, step.gradient_scale), step.number});
   }
 }
 

@@ -23,14 +23,14 @@ struct OwnedRange {
 };
 
 /// The optimizer over the part of every bucket that this rank owns: its shard (stages 1, 2), or all of it (stage 0).
-/// Its weights are those that the model computes with; where it is offloaded, the host's copies of them.
+/// Its weights are those that the model computes with; of buckets whose state is offloaded, the host's copies of them.
 class ShardedOptimizer {
  public:
   ShardedOptimizer(const Context& context, ParameterBuckets& parameters);
 
-  /// LARS: the sums of which trust ratios are made, of this rank's shards. [parameters, 3] where the optimizer is, and
-  /// add_trust_sums() adds a bucket's; without rows for other optimizers.
-  [[nodiscard]] at::Tensor make_trust_sums() const;
+  /// LARS: the sums of which trust ratios are made, of this rank's shards. [parameters, 3] on `device`, and
+  /// add_trust_sums() adds those of a bucket whose state is there; without rows for other optimizers.
+  [[nodiscard]] at::Tensor make_trust_sums(c10::Device device) const;
   void add_trust_sums(int bucket, const at::Tensor& gradient, at::Tensor& sums) const;
   /// The same, summed over the ranks, before the buckets are updated.
   void set_trust_sums(std::span<const double> sums);
@@ -82,7 +82,7 @@ class ShardedOptimizer {
   [[nodiscard]] bool is_split() const { return context_.options.compute != at::kFloat; }
   [[nodiscard]] std::vector<Segment> make_segments(int bucket) const;
   void append(std::vector<Segment>& segments, const Segment& segment) const;
-  void update(const BucketState& state, const Segment& segment, const at::Tensor& gradient, const Step& step) const;
+  void update(int bucket, const Segment& segment, const at::Tensor& gradient, const Step& step) const;
   [[nodiscard]] double trust_ratio(const Segment& segment, double gradient_scale) const;
 
   const Context& context_;

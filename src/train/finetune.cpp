@@ -40,9 +40,9 @@ Ending finetune(const config::RunConfig& given, const topology::Group& world, co
   const PreparedRun prepared = prepare_run(config, world, log);
   const Platform& platform = prepared.platform;
   const model::Geometry geometry = geometry_of(config, prepared.num_classes());
-  const engine::EngineOptions options = engine_options(config, platform.device, platform.compute);
-  engine::PlannedRun planned = planned_run(config, geometry.num_classes, platform.world(), options);
-  settle_recompute(planned, config, platform);
+  engine::PlannedRun planned = planned_run(config, geometry.num_classes, platform.world(),
+                                           engine_options(config, platform.device, platform.compute));
+  settle_by_memory(planned, config, platform, log);
   const engine::MemoryPlan plan = engine::plan_memory(planned);
   const state::RunState run = begin_run(prepared, config, plan, "", log);
 
@@ -51,7 +51,7 @@ Ending finetune(const config::RunConfig& given, const topology::Group& world, co
       {platform.device, platform.compute, planned.recompute, config.model.freeze_blocks});
   const int num_frozen_units = model::num_frozen_units(config.model.freeze_blocks);
   engine::Engine engine({model.params(), *platform.collectives, platform.mesh.world, *platform.ops, num_frozen_units},
-                        options);
+                        planned.options);
   const std::int64_t num_parameters = model.params().num_elements();
   const std::int64_t num_trained = model::split_table(model.params(), num_frozen_units).rest.num_elements();
   const data::LoaderSpec loader = loader_spec(config, platform);

@@ -76,9 +76,11 @@ Ending linprobe(const config::Command& command, const topology::Group& world, co
   const PreparedRun prepared = prepare_run(config, world, log);
   const Platform& platform = prepared.platform;
   const std::int64_t num_classes = prepared.num_classes();
-  const engine::MemoryPlan plan = engine::plan_probe_memory(
+  engine::PlannedProbe planned =
       planned_probe(config, {num_classes, prepared.train_set->size() + prepared.test_set->size(), platform.world(),
-                             platform.device, platform.compute}));
+                             platform.device, platform.compute});
+  settle_by_memory(planned, config, platform, log);
+  const engine::MemoryPlan plan = engine::plan_probe_memory(planned);
   const std::string path = backbone_path(config);
   state::RunState run = begin_run(prepared, config, plan, path, log);
 
@@ -91,7 +93,7 @@ Ending linprobe(const config::Command& command, const topology::Group& world, co
   const model::LinearProbe probe(backbone.parts(), num_classes, norm ? &*norm : nullptr);
   engine::Engine engine({probe.params(), *platform.collectives, platform.mesh.world, *platform.ops, 0,
                          norm ? buffers_of(*norm) : std::vector<engine::NamedBuffer>()},
-                        head_options(config, platform.device));
+                        planned.head);
   const std::int64_t num_trained = probe.params().num_elements();
   const data::LoaderSpec loader = loader_spec(config, platform);
   const model::Geometry geometry = geometry_of(config, num_classes);

@@ -17,7 +17,7 @@ engine::MemoryPlan plan_of(const PlanQuestion& question, const config::RunConfig
   engine::PlannedRun run =
       planned_run(config, question.num_classes, world, engine_options(config, question.device, question.compute));
   run.snapshots = config.output.async_save;
-  settle_recompute(run, config, question.gpu_bytes);
+  settle_by_memory(run, config, question.gpu_bytes);
   return engine::plan_memory(run);
 }
 
@@ -65,6 +65,7 @@ PlanAnswers answers_to(const PlanQuestion& question) {
   offloaded.zero.stage = offloaded.zero.stage == 0 ? 2 : offloaded.zero.stage;
   offloaded.zero.reduce_at_boundary = false;
   offloaded.zero.offload_optimizer = config::OffloadChoice::kCpu;
+  offloaded.zero.offload_ratio.share = 1;
   const engine::MemoryPlan plan = plan_of(question, offloaded, question.world);
   answers.offloaded_bytes = plan.total();
   answers.offloaded_host_bytes = plan.host_total();

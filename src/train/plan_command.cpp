@@ -39,6 +39,7 @@ struct Planned {
   std::int64_t checkpoint_bytes = 0;
   std::optional<PlanAnswers> answers;  // of a fine-tuning, where the GPU's memory is known
   Scaling scaling;                     // of a fine-tuning, where the GPU's rate is known
+  double offload = 0;                  // the share of the optimizer's state that is the host's
 };
 
 // What the ranks of a fine-tuning tell each other in a step, and how long one takes alone at the rate that is known.
@@ -69,7 +70,7 @@ Planned plan_finetuning(const config::Command& command, int world, c10::Device d
   engine::PlannedRun run =
       planned_run(config, planned_classes(config.data), world, engine_options(config, device, compute));
   if (command.plan.gpu_memory) {
-    settle_recompute(run, config, command.plan.gpu_memory->bytes);
+    settle_by_memory(run, config, command.plan.gpu_memory->bytes);
   }
   run.snapshots = config.output.async_save;  // also of a run whose --output_dir is not chosen yet
   const model::SplitTable tables =
@@ -87,7 +88,8 @@ Planned plan_finetuning(const config::Command& command, int world, c10::Device d
       model::training_flops_per_image(run.shape, run.geometry, run.frozen_blocks),
       num_frozen * static_cast<std::int64_t>(c10::elementSize(compute)) + checkpoint_bytes(num_trained, run.options),
       answers,
-      scaling_of(command, run, tables.rest)};
+      scaling_of(command, run, tables.rest),
+      run.options.offload};
 }
 
 // Seconds of training for one epoch, from the operations alone; nothing where rate or number of images are not known.
@@ -114,6 +116,9 @@ Planned plan_probe(const config::Command& command, int world, c10::Device device
   engine::PlannedProbe probe =
       planned_probe(config, {planned_classes(config.data), num_images, world, device, compute});
   probe.snapshots = config.output.async_save;
+  if (command.plan.gpu_memory) {
+    settle_by_memory(probe, config, command.plan.gpu_memory->bytes);
+  }
   const std::int64_t num_trained =
       model::build_probe_table(config.model.shape.hidden_size, probe.geometry.num_classes).num_elements();
   const model::ParamTable backbone = model::backbone_part(model::build_param_table(probe.shape, probe.geometry));
@@ -122,7 +127,8 @@ Planned plan_probe(const config::Command& command, int world, c10::Device device
           model::forward_flops_per_image(probe.shape, probe.geometry),
           checkpoint_bytes(num_trained, probe.head),
           std::nullopt,
-          {}};
+          {},
+          probe.head.offload};
 }
 
 // What is planned, and for what.
@@ -144,6 +150,7 @@ nlohmann::ordered_json to_json(const Planned& planned, const Subject& subject) {
                                  {"bytes", nlohmann::ordered_json::object()},
                                  {"total_bytes", planned.memory.total()},
                                  {"host_bytes", planned.memory.host_total()},
+                                 {"offload_ratio", planned.offload},
                                  {"step_flops_per_rank", subject.step_flops},
                                  {"checkpoint_bytes", planned.checkpoint_bytes}};
   for (const engine::MemoryItem& item : planned.memory.items) {
@@ -188,6 +195,10 @@ void print_table(const Planned& planned, const Subject& subject) {
     const auto memory = static_cast<double>(asked.gpu_memory->bytes);
     const bool fits = planned.memory.total() <= asked.gpu_memory->bytes;
     fmt::print("  {:<16}{:>12}  {}\n", "GPU memory", core::format_bytes(memory), fits ? "fits" : "does not fit");
+  }
+  if (config.zero.offload_optimizer == config::OffloadChoice::kCpu && !config.zero.offload_ratio.share) {
+    fmt::print("  {:<16}{:>12.4g}  of the optimizer's state, as --offload_ratio auto takes it\n", "offloaded",
+               planned.offload);
   }
   if (planned.answers) {
     fmt::print("{}\n", to_text(*planned.answers, asked.gpu_memory->bytes));

@@ -47,17 +47,60 @@ engine::PlannedRun planned_run(const config::RunConfig& config, std::int64_t num
           config.model.freeze_blocks};
 }
 
+namespace {
+
+bool is_auto(const engine::EngineOptions& options, const config::RunConfig& config) {
+  return options.offload > 0 && !config.zero.offload_ratio.share;
+}
+
 // The plan is within 5% of what a run takes; the allocator's gaps come on top.
-void settle_recompute(engine::PlannedRun& run, const config::RunConfig& config, std::int64_t device_bytes) {
+std::int64_t plannable(std::int64_t device_bytes) { return device_bytes - device_bytes / 16; }
+
+// So that one plan holds for all ranks.
+std::int64_t least_usable(const Platform& platform) {
+  std::array<double, 1> usable{static_cast<double>(usable_memory_bytes(platform.device, platform.mesh.node.size()))};
+  platform.mesh.world.min(usable);
+  return static_cast<std::int64_t>(usable[0]);
+}
+
+void tell_offload(const engine::EngineOptions& options, const core::Log& log) {
+  log.info("--offload_ratio auto: {:.4g}, as little of the optimizer's state as the GPU's memory demands",
+           options.offload);
+}
+
+}  // namespace
+
+void settle_by_memory(engine::PlannedRun& run, const config::RunConfig& config, std::int64_t device_bytes) {
+  if (is_auto(run.options, config)) {
+    run.options.offload = engine::cheapest_offload(run, plannable(device_bytes));
+  }
   if (config.model.gradient_checkpointing == config::GradientCheckpointing::kAuto) {
-    run.recompute = engine::cheapest_recompute(run, device_bytes - device_bytes / 16);
+    run.recompute = engine::cheapest_recompute(run, plannable(device_bytes));
   }
 }
 
-void settle_recompute(engine::PlannedRun& run, const config::RunConfig& config, const Platform& platform) {
-  std::array<double, 1> usable{static_cast<double>(usable_memory_bytes(platform.device, platform.mesh.node.size()))};
-  platform.mesh.world.min(usable);  // so that one plan holds for all ranks
-  settle_recompute(run, config, static_cast<std::int64_t>(usable[0]));
+void settle_by_memory(engine::PlannedRun& run, const config::RunConfig& config, const Platform& platform,
+                      const core::Log& log) {
+  const bool tells = is_auto(run.options, config);
+  settle_by_memory(run, config, least_usable(platform));
+  if (tells) {
+    tell_offload(run.options, log);
+  }
+}
+
+void settle_by_memory(engine::PlannedProbe& probe, const config::RunConfig& config, std::int64_t device_bytes) {
+  if (is_auto(probe.head, config)) {
+    probe.head.offload = engine::cheapest_offload(probe, plannable(device_bytes));
+  }
+}
+
+void settle_by_memory(engine::PlannedProbe& probe, const config::RunConfig& config, const Platform& platform,
+                      const core::Log& log) {
+  const bool tells = is_auto(probe.head, config);
+  settle_by_memory(probe, config, least_usable(platform));
+  if (tells) {
+    tell_offload(probe.head, log);
+  }
 }
 
 engine::EngineOptions head_options(const config::RunConfig& config, c10::Device device) {

@@ -13,14 +13,16 @@ namespace tessera::train {
 /// What the images and classes of a run add to the backbone's shape.
 model::Geometry geometry_of(const config::RunConfig& config, std::int64_t num_classes);
 
-/// The run as the memory plan wants it, but for --gradient_checkpointing auto, which settle_recompute() settles.
+/// The run as the memory plan wants it, but for what is auto, which settle_by_memory() settles.
 engine::PlannedRun planned_run(const config::RunConfig& config, std::int64_t num_classes, int world,
                                const engine::EngineOptions& options);
 
-/// Settles --gradient_checkpointing auto by the memory of a rank's device.
-void settle_recompute(engine::PlannedRun& run, const config::RunConfig& config, std::int64_t device_bytes);
-/// The same, by the memory that is free on the run's ranks. Collective over the run.
-void settle_recompute(engine::PlannedRun& run, const config::RunConfig& config, const Platform& platform);
+/// Settles --offload_ratio auto and --gradient_checkpointing auto by the memory of a rank's device. Where both are
+/// auto, nothing is computed again before all is offloaded: the host works beside the device.
+void settle_by_memory(engine::PlannedRun& run, const config::RunConfig& config, std::int64_t device_bytes);
+/// The same, by the memory that is free on the run's ranks; tells what it took. Collective over the run.
+void settle_by_memory(engine::PlannedRun& run, const config::RunConfig& config, const Platform& platform,
+                      const core::Log& log);
 
 struct ProbeFacts {
   std::int64_t num_classes = 0;
@@ -32,6 +34,11 @@ struct ProbeFacts {
 
 /// The same of a linear probe.
 engine::PlannedProbe planned_probe(const config::RunConfig& config, const ProbeFacts& facts);
+
+/// --offload_ratio auto of a linear probe.
+void settle_by_memory(engine::PlannedProbe& probe, const config::RunConfig& config, std::int64_t device_bytes);
+void settle_by_memory(engine::PlannedProbe& probe, const config::RunConfig& config, const Platform& platform,
+                      const core::Log& log);
 
 /// The engine's part of the configuration of a linear probe, whose head is fp32.
 engine::EngineOptions head_options(const config::RunConfig& config, c10::Device device);

@@ -133,7 +133,8 @@ engine::EngineOptions engine_options(const config::RunConfig& config, c10::Devic
   options.accumulation_steps = config.data.accum_iter;
   options.overlap = config.zero.overlap_comm;
   options.reduce_at_boundary = config.zero.reduce_at_boundary;
-  options.offload = config.zero.offload_optimizer == config::OffloadChoice::kCpu && !device.is_cpu();
+  const bool offloads = config.zero.offload_optimizer == config::OffloadChoice::kCpu && !device.is_cpu();
+  options.offload = offloads ? config.zero.offload_ratio.share.value_or(1) : 0;
   options.clip_norm = config.optimizer.clip_grad.value_or(0);
   const config::OptimizerConfig& optimizer = config.optimizer;
   options.average_decay = optimizer.ema_decay;

@@ -123,7 +123,7 @@ void run(const std::vector<const char*>& flags, const topology::Group& world) {
   const engine::EngineOptions options = engine_options(command.run, platform.device, platform.compute);
   engine::PlannedRun planned = planned_run(command.run, bench.geometry.num_classes, platform.world(), options);
   if (command.plan.gpu_memory) {
-    settle_recompute(planned, command.run, command.plan.gpu_memory->bytes);
+    settle_by_memory(planned, command.run, command.plan.gpu_memory->bytes);
   }
   const engine::MemoryPlan plan = engine::plan_memory(planned);
   world.agree([&] { require_memory(plan, platform); });

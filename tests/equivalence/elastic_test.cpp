@@ -1,5 +1,6 @@
-// A run saved on any number of ranks at any stage goes on at any other: as if it had not stopped, bit for bit, at the
-// same number of ranks (the stages give the same bits), and within the order of sums at another.
+// A run saved on any number of ranks at any stage, half of it offloaded or nothing, goes on at any other: as if it had
+// not stopped, bit for bit, at the same number of ranks (the stages give the same bits), within the order of sums at
+// another.
 #include "support/local_parameters.hpp"
 #include "support/mpi_world.hpp"
 #include "support/shared_scratch.hpp"
@@ -64,6 +65,7 @@ class SmallRun {
         compute_(types.compute) {
     EngineOptions options;
     options.zero_stage = world.stage;
+    options.offload = world.stage == 2 && world.size % 2 == 0 ? 0.5 : 0;  // and so from with to without, and back
     options.bucket_elements = 5000;
     options.compute = types.compute;
     options.optimizer.state_dtype = types.moments;

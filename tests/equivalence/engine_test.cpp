@@ -13,6 +13,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 namespace tessera::engine {
@@ -90,25 +91,29 @@ TEST_P(EngineTest, OffloadChangesNoBit) {
     kept.options.average_decay = 0.9;
     Trial offloaded = kept;
     offloaded.options.zero_stage = tried.stage;
-    offloaded.options.offload = true;
-    const std::string what =
-        fmt::format("{} in {} with moments in {}, {} micro-steps", config::name_of(tried.kind),
-                    c10::toString(tried.compute), config::name_of(tried.moments), tried.micro_steps);
-    if (test::world().size() > 1 || tried.micro_steps == 1 || tried.compute == at::kBFloat16) {
-      expect_same_bits(run(offloaded), run(kept), what);
-    } else {
-      expect_close(run(offloaded), run(kept), kEps32, what);
+    const Outcome expected = run(kept);
+    for (const double share : {1.0, 0.6, 0.2}) {
+      offloaded.options.offload = share;
+      const std::string what =
+          fmt::format("{} in {} with moments in {}, {} micro-steps, {} offloaded", config::name_of(tried.kind),
+                      c10::toString(tried.compute), config::name_of(tried.moments), tried.micro_steps, share);
+      if (test::world().size() > 1 || tried.micro_steps == 1 || tried.compute == at::kBFloat16) {
+        expect_same_bits(run(offloaded), expected, what);
+      } else {
+        expect_close(run(offloaded), expected, kEps32, what);
+      }
     }
   }
 }
 
-// The state is one and the same: a run may offload for a while, and go on without.
-TEST_P(EngineTest, OffloadedStateContinuesWithoutOffload) {
+// The state is one and the same: a run may offload for a while, and go on with less of it, or without.
+TEST_P(EngineTest, OffloadMayChangeOnTheWay) {
   Trial steady = trial(2);
   steady.options.compute = steady.options.wire = at::kBFloat16;
   const Outcome expected = run(steady);
-  for (const bool first : {true, false}) {
-    expect_same_bits(run_with_switch(steady, first), expected, first ? "offload first" : "offload later");
+  for (const auto& [first, second] : {std::pair(1.0, 0.0), {0.0, 1.0}, {0.7, 0.3}, {0.3, 1.0}}) {
+    expect_same_bits(run_with_switch(steady, first, second), expected,
+                     fmt::format("{} offloaded, then {}", first, second));
   }
 }
 

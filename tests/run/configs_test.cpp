@@ -100,12 +100,19 @@ TEST(Plan, AnswersWhatFits) {
   EXPECT_EQ(asked["offloaded"]["host_bytes"], offloaded["host_bytes"]);
   EXPECT_LT(offloaded["total_bytes"], asked["total_bytes"]);
   EXPECT_GT(offloaded["host_bytes"], asked["host_bytes"]);
+  const Json settled =
+      plan_of("--world_size 1 --batch_size 8 --offload_optimizer cpu --offload_ratio auto --gpu_memory 80GiB");
+  EXPECT_EQ(settled["fits"], true);
+  EXPECT_GT(settled["offload_ratio"], 0.0) << "112 GiB of state";
+  EXPECT_LT(settled["offload_ratio"], 1.0);
   const double step_flops = asked["step_flops_per_rank"];
   EXPECT_NEAR(asked["epoch_seconds"].get<double>(), 50'000 / (8.0 * 8) * step_flops / 400e12, 1e-6);
   EXPECT_EQ(plan_of("--world_size 1 --batch_size 8 --gpu_memory 10GiB")["largest_batch"], 0);
   EXPECT_FALSE(plan_of("--world_size 8").contains("largest_batch")) << "whose memory is not known";
   EXPECT_EQ(tessera("plan --model_config tiny --tflops 0").status, 2);
   EXPECT_EQ(tessera("plan --model_config tiny --offload_optimizer cpu").status, 2) << "stage 0 shares nothing";
+  EXPECT_EQ(tessera("plan --model_config tiny --zero_stage 2 --offload_optimizer cpu --offload_ratio auto").status, 2)
+      << "of what memory?";
 }
 
 TEST(Configs, AreRun) {

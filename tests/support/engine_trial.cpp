@@ -148,9 +148,10 @@ Trial EngineTest::trial(int stage) const {
 
 Outcome EngineTest::run(const Trial& trial) const { return train(trial, *collectives_, test::world()); }
 
-Outcome EngineTest::run_with_switch(const Trial& trial, bool first) const {
+Outcome EngineTest::run_with_switch(const Trial& trial, double first, double second) const {
   Trial halves[] = {trial, trial};
-  halves[first ? 0 : 1].options.offload = true;
+  halves[0].options.offload = first;
+  halves[1].options.offload = second;
   Trained before(halves[0], *collectives_, test::world());
   Trained after(halves[1], *collectives_, test::world());
   Outcome outcome;

@@ -56,8 +56,8 @@ class EngineTest : public testing::TestWithParam<const char*> {
   [[nodiscard]] Trial trial(int stage) const;
   [[nodiscard]] Outcome run(const Trial& trial) const;
   [[nodiscard]] static Outcome run_alone(const Trial& trial);
-  /// The run, half of it with offload (`first` half or second): the state goes from one engine to another.
-  [[nodiscard]] Outcome run_with_switch(const Trial& trial, bool first) const;
+  /// The run, each half of it with an offload of its own: the state goes from one engine to another.
+  [[nodiscard]] Outcome run_with_switch(const Trial& trial, double first, double second) const;
 
   static void expect_same_bits(const Outcome& a, const Outcome& b, const std::string& what);
   static void expect_close(const Outcome& a, const Outcome& b, double epsilon, const std::string& what);

@@ -53,6 +53,8 @@ const std::map<std::string, Example>& examples() {
       {"zero_optimization.stage", {2, "zero_stage", 2, {"--zero_stage", "2"}, {"--zero_stage", "0"}}},
       {"zero_optimization.offload_optimizer.device",
        {"cpu", "offload_optimizer", "cpu", {"--offload_optimizer", "cpu"}, {"--offload_optimizer", "none"}}},
+      {"zero_optimization.offload_optimizer.ratio",
+       {0.5, "offload_ratio", 0.5, {"--offload_ratio", "0.5"}, {"--offload_ratio", "1"}}},
       {"zero_optimization.overlap_comm", {false, "overlap_comm", false, {}, {}}},
       {"zero_optimization.reduce_bucket_size", {2e8, "reduce_bucket_size", 200'000'000, {}, {}}},
       {"zero_optimization.reduce_at_boundary", {true, "reduce_at_boundary", true, {}, {}}},
@@ -67,9 +69,17 @@ class DeepSpeedJson : public testing::Test {
   [[nodiscard]] std::vector<std::string> given(const std::string& path, const json& value) const {
     const bool is_of_lars = path.ends_with(".momentum") || path.ends_with(".trust_coefficient");
     const bool is_of_shares = path.ends_with("offload_optimizer.device");
-    return given(nested(path, value)) + (is_of_lars     ? std::vector<std::string>{"--opt", "lars"}
-                                         : is_of_shares ? std::vector<std::string>{"--zero_stage", "2"}
-                                                        : std::vector<std::string>());
+    const bool is_of_offload = path.ends_with("offload_optimizer.ratio");
+    std::vector<std::string> flags;
+    if (is_of_lars) {
+      flags = {"--opt", "lars"};
+    } else if (is_of_shares || is_of_offload) {
+      flags = {"--zero_stage", "2"};
+    }
+    if (is_of_offload) {
+      flags = flags + std::vector<std::string>{"--offload_optimizer", "cpu"};
+    }
+    return given(nested(path, value)) + flags;
   }
   [[nodiscard]] std::string complaint_about(const std::string& text) const {
     return complaint(with_json(directory_, text));
@@ -97,7 +107,8 @@ TEST_F(DeepSpeedJson, AutoAndNullTakeWhatTheFlagsSay) {
   for (const auto& [path, example] : examples()) {
     for (const json& open : {json("auto"), json(nullptr)}) {
       const auto words = given(path, open);
-      EXPECT_EQ(settings_of(parse(words))[example.setting], defaults[example.setting]) << path;
+      const bool is_own_auto = path.ends_with("offload_optimizer.ratio") && open == "auto";
+      EXPECT_EQ(settings_of(parse(words))[example.setting], is_own_auto ? open : defaults[example.setting]) << path;
       if (!example.same_flag.empty()) {
         EXPECT_EQ(settings_of(parse(words + example.same_flag))[example.setting], example.value) << path;
       }
@@ -138,6 +149,13 @@ TEST_F(DeepSpeedJson, RangesHoldForTheFileToo) {
   EXPECT_CONTAINS(complaint(given(nested("zero_optimization.reduce_bucket_size", -1))), "must be above 0, not -1");
   EXPECT_CONTAINS(complaint(given(nested("zero_optimization.stage", 3))), "spreads the parameters as well");
   EXPECT_CONTAINS(complaint(given(nested("zero_optimization.stage", -1))), "must be 0, 1 or 2, not -1");
+  const std::string ratio = "zero_optimization.offload_optimizer.ratio";
+  for (const double beyond : {1.5, -0.1}) {
+    EXPECT_CONTAINS(complaint(given(ratio, beyond)), "offload_optimizer.ratio in ");
+    EXPECT_CONTAINS(complaint(given(ratio, beyond)), "must be from 0 to 1, not ");
+  }
+  EXPECT_CONTAINS(complaint(given(nested(ratio, 0.5))), "has no effect without --offload_optimizer cpu");
+  EXPECT_EQ(complaint(given(nested(ratio, 1.0))), "") << "DeepSpeed's default";
   EXPECT_FALSE(parse(given(nested("gradient_clipping", 0))).run.optimizer.clip_grad.has_value());
 }
 

@@ -70,7 +70,7 @@ TEST(MemoryPlan, OffloadMovesToTheHost) {
   PlannedRun run = planned({});
   const MemoryPlan kept = plan_memory(run);
   run.options.zero_stage = 2;
-  run.options.offload = true;
+  run.options.offload = 1;
   const MemoryPlan plan = plan_memory(run);
   const std::int64_t parameters = bytes_of(plan, "parameters") / 2;
   EXPECT_EQ(plan.host_total(), (12 + 2) * parameters);
@@ -85,11 +85,48 @@ TEST(MemoryPlan, OffloadOfAProbesHeadIsPlannedToo) {
   probe.head.zero_stage = 2;
   const MemoryPlan kept = plan_probe_memory(probe);
   EXPECT_EQ(kept.host_total(), 0);
-  probe.head.offload = true;
+  probe.head.offload = 1;
   const MemoryPlan plan = plan_probe_memory(probe);
   const std::int64_t parameters = bytes_of(plan, "head: parameters") / 4;
   EXPECT_EQ(plan.host_total(), (4 + 2 * 4 + 4) * parameters);
   EXPECT_LT(plan.total(), kept.total());
+}
+
+// Each offloaded parameter leaves one side and comes to the other; the ring is there as soon as there is any.
+TEST(MemoryPlan, PartialOffloadMovesItsPart) {
+  PlannedRun run = planned({});
+  run.options.zero_stage = 2;
+  run.options.offload = 1;
+  const MemoryPlan all = plan_memory(run);
+  const std::int64_t parameters = bytes_of(all, "parameters") / 2;
+  std::int64_t last = 0;
+  for (const double share : {0.25, 0.5, 0.75}) {
+    run.options.offload = share;
+    const MemoryPlan plan = plan_memory(run);
+    const std::int64_t on_host = plan.host_total() / (12 + 2);
+    EXPECT_GE(static_cast<double>(on_host), share * static_cast<double>(parameters));
+    EXPECT_LT(static_cast<double>(on_host), (share + 0.1) * static_cast<double>(parameters)) << "whole buckets";
+    EXPECT_EQ(plan.total() - all.total(), (2 + 8 + 2) * (parameters - on_host)) << "low halves, moments, gradients";
+    EXPECT_GT(on_host, last);
+    last = on_host;
+  }
+}
+
+TEST(CheapestOffload, IsTheLeastThatFits) {
+  PlannedRun run = planned({});
+  run.options.zero_stage = 2;
+  const std::int64_t none = plan_memory(run).total();
+  EXPECT_EQ(cheapest_offload(run, none), 0);
+  run.options.offload = 1;
+  const std::int64_t least = plan_memory(run).total();
+  EXPECT_EQ(cheapest_offload(run, least - 1), 1) << "where none fits";
+  for (int part = 0; part < 10; ++part) {
+    const std::int64_t bytes = least + (none - least) * part / 10;
+    run.options.offload = cheapest_offload(run, bytes);
+    EXPECT_LE(plan_memory(run).total(), bytes);
+    run.options.offload -= 0.02;  // no bucket is as small as that
+    EXPECT_GT(plan_memory(run).total(), bytes) << part;
+  }
 }
 
 TEST(CheapestRecompute, IsNoneWhereEverythingFits) {

@@ -107,6 +107,20 @@ TEST(ShardLayout, GivesAUnitLargerThanTheBucketABucketToItself) {
   EXPECT_EQ(layout.largest_bucket_elements(), 2 * 100 * 48);
 }
 
+TEST(ShardLayout, OffloadsTheFewestBucketsThatHoldTheShare) {
+  const ShardLayout layout = make_shard_layout(model::build_param_table(small_shape(), kGeometry), 2, 5000);
+  const auto num_buckets = static_cast<int>(layout.buckets.size());
+  EXPECT_EQ(num_offloaded_buckets(layout, 0), 0);
+  EXPECT_EQ(num_offloaded_buckets(layout, 1), num_buckets);
+  const auto total = static_cast<double>(layout.num_elements());
+  double held = 0;
+  for (int count = 0; count < num_buckets; ++count) {
+    EXPECT_EQ(num_offloaded_buckets(layout, held / total), count);
+    EXPECT_EQ(num_offloaded_buckets(layout, (held + 1) / total), count + 1);
+    held += static_cast<double>(layout.buckets[static_cast<std::size_t>(count)].num_elements);
+  }
+}
+
 TEST(ParamTable, HasThePublishedSizes) {
   // Qwen3-8B: 36 blocks and the final norm have 6,946,075,648 parameters; 224 px, patch 16 and 100 classes add
   // 3,149,824 and 409,700.

@@ -22,6 +22,10 @@ enum class OffloadChoice {
   kNone,
   kCpu
 };  ///< where gradients and the optimizer's state live: on the device, or in host memory
+/// The share of that which lives in host memory.
+struct OffloadRatio {
+  std::optional<double> share = 1;  ///< none: auto, as little as the device's memory demands
+};
 /// Of the optimizer's moments; bf16 is rounded stochastically.
 enum class StateDType { kFloat32, kBFloat16 };
 enum class DTypeChoice { kAuto, kBFloat16, kFloat32 };  ///< auto: bf16 on a GPU, fp32 on a CPU
@@ -118,6 +122,7 @@ struct ZeroConfig {
   std::int64_t reduce_bucket_size = 50'000'000;  ///< elements
   bool reduce_at_boundary = false;               ///< keep local gradients over the micro-steps, reduce once
   OffloadChoice offload_optimizer = OffloadChoice::kNone;
+  OffloadRatio offload_ratio;
   std::optional<core::DType> communication_data_type;  ///< gradients on the wire; none: as the parameters
 };
 

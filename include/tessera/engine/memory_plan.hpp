@@ -43,6 +43,10 @@ MemoryPlan plan_memory(const PlannedRun& run);
 /// The least recomputation with which the run fits into `bytes` of device memory; where none does, all there is.
 model::RecomputePolicy cheapest_recompute(const PlannedRun& run, std::int64_t bytes);
 
+/// The least share of the optimizer's state (EngineOptions::offload) with which the run fits into `bytes` of device
+/// memory; where none does, all of it. Of a run at stage 1 or 2.
+double cheapest_offload(const PlannedRun& run, std::int64_t bytes);
+
 /// A linear probe that is planned for.
 struct PlannedProbe {
   config::ModelShape shape;
@@ -56,5 +60,6 @@ struct PlannedProbe {
 };
 
 MemoryPlan plan_probe_memory(const PlannedProbe& probe);
+double cheapest_offload(const PlannedProbe& probe, std::int64_t bytes);
 
 }  // namespace tessera::engine
