@@ -41,16 +41,16 @@ Bytes number_behind(const std::string& text, std::string_view name) {
 
 // The names of a cgroup version's files.
 struct CgroupFiles {
-  std::string mount;
+  const char* mount;
   const char* limit;
   const char* used;
   const char* cache[2];  // lines of memory.stat
 };
-const CgroupFiles kVersion1{"/sys/fs/cgroup/memory",
-                            "memory.limit_in_bytes",
-                            "memory.usage_in_bytes",
-                            {"total_inactive_file", "total_active_file"}};
-const CgroupFiles kVersion2{"/sys/fs/cgroup", "memory.max", "memory.current", {"inactive_file", "active_file"}};
+constexpr CgroupFiles kVersion1{"/sys/fs/cgroup/memory",
+                                "memory.limit_in_bytes",
+                                "memory.usage_in_bytes",
+                                {"total_inactive_file", "total_active_file"}};
+constexpr CgroupFiles kVersion2{"/sys/fs/cgroup", "memory.max", "memory.current", {"inactive_file", "active_file"}};
 
 void add_cgroup(const HostView& host, const CgroupFiles& files, const std::string& directory,
                 std::vector<HostLimit>& limits) {
