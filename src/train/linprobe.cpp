@@ -1,4 +1,5 @@
 #include "tessera/checkpoint/restore.hpp"
+#include "tessera/core/philox.hpp"
 #include "tessera/core/units.hpp"
 #include "tessera/model/flops.hpp"
 #include "tessera/model/linear_probe.hpp"
@@ -12,8 +13,10 @@
 #include "train/trainer.hpp"
 #include "train/weight_source.hpp"
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string_view>
 
 namespace tessera::train {
 namespace {
@@ -28,6 +31,13 @@ std::string backbone_path(const config::RunConfig& config) {
   return std::filesystem::canonical(path).string();
 }
 
+// Not the run's own: a fine-tuning with the same seed drew its head from that, by the same name, and trained its features
+// to suit it. A probe that began with the same draw would know its classes before its first step.
+std::uint64_t head_seed(std::uint64_t seed) {
+  constexpr std::string_view kName = "linprobe";
+  return seed ^ core::hash_name(kName.data(), kName.size());
+}
+
 // First values of the head, or the state of the checkpoint that is resumed, which must be of the same backbone.
 void give_values(const TrainerParts& parts, const FrozenBackbone& backbone,
                  const std::optional<std::string>& checkpoint, state::RunState& run) {
@@ -38,7 +48,7 @@ void give_values(const TrainerParts& parts, const FrozenBackbone& backbone,
     parts.engine.finish_restore(run.optimizer_step);
   } else {
     run.backbone_crc32c = backbone.crc32c();
-    parts.engine.initialise(engine::random_init(*parts.platform.ops, parts.config.runtime.seed));
+    parts.engine.initialise(engine::random_init(*parts.platform.ops, head_seed(parts.config.runtime.seed)));
   }
 }
 

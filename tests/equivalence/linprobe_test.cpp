@@ -72,6 +72,8 @@ TEST_F(LinprobeTest, LearnsAndTellsItsResults) {
   ASSERT_EQ(run.status, 0) << run.output;
   const std::vector<std::string> accuracy = column(out("run") + "/log.txt", "test_acc1");
   ASSERT_EQ(accuracy.size(), 20U);
+  EXPECT_GT(std::stod(losses("run").front()), 0.95 * std::log(10))
+      << "before its first step the head knows nothing, also of a model that was tuned with the same seed";
   double best = 0;
   for (const std::string& text : accuracy) {
     best = std::max(best, std::stod(text));
