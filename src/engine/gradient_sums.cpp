@@ -32,7 +32,7 @@ std::vector<double> GradientSums::with(const at::Tensor& metrics) const {
   };
   const at::Tensor here = joined(device_.squares_B, metrics, device_.trust_P3);
   // Of each number one side has all, and the other 0.
-  const at::Tensor sums = here + joined(host_.squares_B, at::zeros_like(metrics, at::kCPU), host_.trust_P3);
+  const at::Tensor sums = here.add(joined(host_.squares_B, at::zeros_like(metrics, at::kCPU), host_.trust_P3));
   const auto* const numbers = sums.const_data_ptr<double>();
   const std::int64_t num_buckets = context_.num_buckets();
   std::vector<double> all{0};
