@@ -49,6 +49,7 @@ constexpr Ops make_cpu_ops() {
   ops.add_trust_sums = cpu::add_trust_sums;
   ops.update_average = cpu::update_average;
   ops.add_sum_of_squares = cpu::add_sum_of_squares;
+  ops.accumulate = cpu::accumulate;
   ops.mix_images = cpu::mix_images;
   return ops;
 }

@@ -78,8 +78,9 @@ using AddTrustSums = void(const Parameter& parameter, const at::Tensor& gradient
 /// average (fp32) += (parameter - average) (1 - decay), as timm's ModelEmaV3 (torch.lerp). Rounded as AdamWStep.
 using UpdateAverage = void(const Parameter& parameter, const at::Tensor& average, double decay);
 
-/// Adds the sum of squares of `flat` (bf16 or fp32) to the fp64 scalar `total`. The order of summation depends on the
-/// length alone, so that the result is the same in every run.
+/// Adds the sum of squares of `flat` (bf16 or fp32), all in fp64, to the fp64 scalar `total`. The order of summation
+/// depends on the length alone, so that the result is the same in every run; that of devices differs, and with it their
+/// results in the last bits of fp64, which the step rounds away (to fp32, but for one case in 1e8).
 using AddSumOfSquares = void(const at::Tensor& flat, at::Tensor& total);
 
 /// destination (fp32) += source (fp32 or bf16).
@@ -101,6 +102,7 @@ MomentumStep momentum_step;
 AddTrustSums add_trust_sums;
 UpdateAverage update_average;
 AddSumOfSquares add_sum_of_squares;
+Accumulate accumulate;
 }  // namespace cpu
 
 namespace cuda {

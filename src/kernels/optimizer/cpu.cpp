@@ -124,4 +124,14 @@ void add_sum_of_squares(const at::Tensor& flat, at::Tensor& total) {
   });
 }
 
+void accumulate(at::Tensor& destination, const at::Tensor& source) {
+  optimizer::check_accumulate(destination, source);
+  auto* const into = destination.mutable_data_ptr<float>();
+  with_elements(source, [&](const auto* values) {
+    at::parallel_for(0, source.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+      optimizer::accumulate_range(into + begin, values + begin, end - begin);
+    });
+  });
+}
+
 }  // namespace tessera::kernels::cpu

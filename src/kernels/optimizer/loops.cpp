@@ -177,6 +177,13 @@ template <class Gradient>
 }
 
 template <class T>
+[[gnu::always_inline]] inline void add_to(float* destination, const T* source, std::int64_t size) {
+  for (std::int64_t i = 0; i < size; ++i) {
+    destination[i] += to_float(source[i]);
+  }
+}
+
+template <class T>
 [[gnu::always_inline]] inline double sum(const T* values, std::int64_t size) {
   constexpr std::int64_t kLanes = 16;
   std::array<double, kLanes> lanes{};
@@ -237,6 +244,14 @@ TESSERA_VECTOR_CLONES TrustSums trust_sums(const ParameterPointers& parameter, c
 TESSERA_VECTOR_CLONES TrustSums trust_sums(const ParameterPointers& parameter, const std::uint16_t* gradient,
                                            std::int64_t size) {
   return products_of(parameter, gradient, size);
+}
+
+TESSERA_VECTOR_CLONES void accumulate_range(float* destination, const float* source, std::int64_t size) {
+  add_to(destination, source, size);
+}
+
+TESSERA_VECTOR_CLONES void accumulate_range(float* destination, const std::uint16_t* source, std::int64_t size) {
+  add_to(destination, source, size);
 }
 
 TESSERA_VECTOR_CLONES double sum_of_squares(const float* values, std::int64_t size) { return sum(values, size); }

@@ -42,6 +42,10 @@ using TrustSums = std::array<double, 3>;
 TrustSums trust_sums(const ParameterPointers& parameter, const float* gradient, std::int64_t size);
 TrustSums trust_sums(const ParameterPointers& parameter, const std::uint16_t* gradient, std::int64_t size);
 
+/// destination += source.
+void accumulate_range(float* destination, const float* source, std::int64_t size);
+void accumulate_range(float* destination, const std::uint16_t* source, std::int64_t size);
+
 /// In fp64, in an order that depends on `size` alone.
 double sum_of_squares(const float* values, std::int64_t size);
 double sum_of_squares(const std::uint16_t* values, std::int64_t size);

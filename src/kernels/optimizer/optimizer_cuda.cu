@@ -77,8 +77,12 @@ __global__ void __launch_bounds__(kThreads) adamw_scalar_kernel(AdamWArgs args, 
   }
 }
 
-/// A quad's squares are added in fp32 (an error of 4 units in the last place at most), all else in fp64. Every block
-/// takes quads in strides, element by element where `is_aligned` is false, in the same order.
+// In fp64, as on the host: the norm of an offloaded gradient is that of the same gradient here.
+__device__ __forceinline__ double square(float value) {
+  return static_cast<double>(value) * static_cast<double>(value);
+}
+
+/// Every block takes quads in strides, element by element where `is_aligned` is false, in the same order.
 template <class T>
 __global__ void __launch_bounds__(kThreads) sum_of_squares_kernel(SumOfSquaresArgs args, bool is_aligned) {
   const T* const values = static_cast<const T*>(args.values);
@@ -91,12 +95,11 @@ __global__ void __launch_bounds__(kThreads) sum_of_squares_kernel(SumOfSquaresAr
     const T* const v = values + 4 * quad;
     const float4 q =
         is_aligned ? load_quad(v) : make_float4(to_float(v[0]), to_float(v[1]), to_float(v[2]), to_float(v[3]));
-    total += static_cast<double>((q.x * q.x + q.y * q.y) + (q.z * q.z + q.w * q.w));
+    total += (square(q.x) + square(q.y)) + (square(q.z) + square(q.w));
   }
   const std::int64_t tail = 4 * num_quads + first;
   if (first < 4 && tail < args.size) {
-    const float value = to_float(values[tail]);
-    total += static_cast<double>(value * value);
+    total += square(to_float(values[tail]));
   }
   total = sum_over_block(total);
   if (threadIdx.x == 0) {
