@@ -1,15 +1,18 @@
 // Where the GPU's time goes, kernel by kernel, in any program (ours or a peer), through CUPTI's injection:
 //   CUDA_INJECTION64_PATH=build/bin/libkernel_trace.so KERNEL_TRACE_STEPS=10 KERNEL_TRACE_STEP_MS=165 PROGRAM ...
 // At the program's end a table on stderr of what ran in its last STEPS x STEP_MS milliseconds of GPU time, per step:
-// milliseconds, calls, mean microseconds, name. "idle" is where nothing ran. Tracing makes steps of many small kernels
-// slower: take STEP_MS from a run without it, and read the kernels' times, not the sum.
+// milliseconds, calls, mean microseconds, name. "idle" is where nothing ran, "NCCL alone" and "copies alone" where
+// nothing but these did: what they cost, where the rest of their time is hidden behind other kernels. Tracing makes
+// steps of many small kernels slower: take STEP_MS from a run without it, and read the kernels' times, not the sum.
 #include <cupti.h>
 #include <cxxabi.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <string>
@@ -84,23 +87,62 @@ struct Sum {
   std::int64_t calls = 0;
 };
 
-// By kernel, of what begins at `from` or later; and where nothing runs, as "idle".
-std::map<std::string, Sum> sums_since(const std::vector<Interval>& sorted, std::uint64_t from) {
-  std::map<std::string, Sum> sums;
-  std::uint64_t busy_until = from;
-  for (const Interval& interval : sorted) {
-    if (interval.begin < from) {
-      continue;
+enum class Kind : std::uint8_t { kCompute, kNccl, kCopy };
+
+Kind kind_of(const std::string& name) {
+  if (name.find("ncclDevKernel") != std::string::npos) {
+    return Kind::kNccl;
+  }
+  return name.starts_with("memcpy kind") ? Kind::kCopy : Kind::kCompute;
+}
+
+// What a moment counts as while so many of each kind run; null: as kernels, which have rows of their own.
+const char* moment_of(const std::array<int, 3>& running) {
+  if (running[0] > 0) {
+    return nullptr;
+  }
+  if (running[1] > 0) {
+    return "NCCL alone";
+  }
+  return running[2] > 0 ? "copies alone" : "idle";
+}
+
+// The time in which no kernel computes, between the first interval's begin and the last one's end.
+void add_moments(const std::vector<Interval>& intervals, std::map<std::string, Sum>& sums) {
+  struct Edge {
+    std::uint64_t time;
+    int change;  // of how many run
+    std::size_t kind;
+  };
+  std::vector<Edge> edges;
+  for (const Interval& interval : intervals) {
+    const auto kind = static_cast<std::size_t>(kind_of(interval.name));
+    edges.push_back({interval.begin, 1, kind});
+    edges.push_back({interval.end, -1, kind});
+  }
+  std::ranges::sort(edges, {}, [](const Edge& edge) { return std::pair(edge.time, -edge.change); });
+  std::array<int, 3> running{};
+  for (std::size_t i = 0; i + 1 < edges.size(); ++i) {
+    running[edges[i].kind] += edges[i].change;
+    const std::uint64_t length = edges[i + 1].time - edges[i].time;
+    if (const char* const moment = moment_of(running); moment != nullptr && length > 0) {
+      sums[moment].milliseconds += static_cast<double>(length) / 1e6;
+      ++sums[moment].calls;
     }
+  }
+}
+
+// By kernel, of what begins at `from` or later.
+std::map<std::string, Sum> sums_since(const std::vector<Interval>& all, std::uint64_t from) {
+  std::map<std::string, Sum> sums;
+  std::vector<Interval> recent;
+  std::ranges::copy_if(all, std::back_inserter(recent), [from](const Interval& one) { return one.begin >= from; });
+  for (const Interval& interval : recent) {
     Sum& sum = sums[interval.name];
     sum.milliseconds += static_cast<double>(interval.end - interval.begin) / 1e6;
     ++sum.calls;
-    if (interval.begin > busy_until) {
-      sums["idle"].milliseconds += static_cast<double>(interval.begin - busy_until) / 1e6;
-      ++sums["idle"].calls;
-    }
-    busy_until = std::max(busy_until, interval.end);
   }
+  add_moments(recent, sums);
   return sums;
 }
 
