@@ -151,8 +151,8 @@ float milliseconds_of(const Call& call, const cublasLtMatmulAlgo_t& algorithm) {
 std::int64_t sum_of_bits(const at::Tensor& result) {
   const at::Tensor flat = result.is_contiguous() ? result.view({-1}) : result;
   // As whole words where they are: ATen first converts a sum of another type, to four times the result's memory.
-  const bool are_words = flat.dim() == 1 && (flat.storage_offset() * flat.itemsize()) % sizeof(std::int64_t) == 0 &&
-                         flat.nbytes() % sizeof(std::int64_t) == 0;
+  const std::int64_t per_word = static_cast<std::int64_t>(sizeof(std::int64_t)) / flat.element_size();
+  const bool are_words = flat.dim() == 1 && flat.numel() % per_word == 0 && flat.storage_offset() % per_word == 0;
   const at::ScalarType integer = flat.scalar_type() == at::kBFloat16 ? at::kShort : at::kInt;
   return flat.view(are_words ? at::kLong : integer).sum(at::kLong).item<std::int64_t>();
 }

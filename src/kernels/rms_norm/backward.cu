@@ -1,5 +1,6 @@
 #include "kernels/rms_norm/rms_norm_cuda.hpp"
 #include "kernels/rms_norm/team.cuh"
+#include "kernels/teams.cuh"
 
 #include <algorithm>
 
@@ -205,7 +206,7 @@ __global__ void __launch_bounds__(kMaxThreads) backward_kernel(const __grid_cons
     }
   }
   asm volatile("cp.async.wait_all;" ::: "memory");
-  __syncthreads();  // all teams are done with their rows in shared memory
+  synchronise_after_teams();  // they are done with their rows in shared memory
   store_partial<T, kVectors>(dweight, num_vectors, reinterpret_cast<float*>(shared),
                              args.partial_PD + blockIdx.x * args.num_columns);
 }

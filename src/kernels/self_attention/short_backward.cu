@@ -1,5 +1,6 @@
 #include "kernels/self_attention/key_gradients.cuh"
 #include "kernels/self_attention/query_gradient.cuh"
+#include "kernels/teams.cuh"
 
 #include <limits>
 
@@ -45,13 +46,13 @@ __global__ void __launch_bounds__(kThreads, 1) backward_kernel(BackwardArgs args
   publish();
   __syncthreads();
   query_gradients(args, shared, place, tiling);
-  __syncthreads();
+  synchronise_after_teams();
   for (int index = 0; index * kAlong < in.dims.tokens; ++index) {
     if (is_mine(index)) {
       key_gradients(args, shared, place, tiling, index * kAlong);
     }
   }
-  __syncthreads();
+  synchronise_after_teams();
   store_weights(args, shared);
 }
 
