@@ -31,9 +31,10 @@ std::string backbone_path(const config::RunConfig& config) {
   return std::filesystem::canonical(path).string();
 }
 
-// Not the run's own: a fine-tuning with the same seed drew its head from that, by the same name, and trained its features
-// to suit it. A probe that began with the same draw would know its classes before its first step.
-std::uint64_t head_seed(std::uint64_t seed) {
+// Not the run's own: from that a fine-tuning with the same seed drew its head, by the same name, and trained its
+// features to suit it, so that a probe which began with the same draw would know its classes before its first step; and
+// the crops of its images, which features fit better than those that they were not trained on.
+std::uint64_t probe_seed(std::uint64_t seed) {
   constexpr std::string_view kName = "linprobe";
   return seed ^ core::hash_name(kName.data(), kName.size());
 }
@@ -48,7 +49,7 @@ void give_values(const TrainerParts& parts, const FrozenBackbone& backbone,
     parts.engine.finish_restore(run.optimizer_step);
   } else {
     run.backbone_crc32c = backbone.crc32c();
-    parts.engine.initialise(engine::random_init(*parts.platform.ops, head_seed(parts.config.runtime.seed)));
+    parts.engine.initialise(engine::random_init(*parts.platform.ops, probe_seed(parts.config.runtime.seed)));
   }
 }
 
@@ -105,7 +106,8 @@ Ending linprobe(const config::Command& command, const topology::Group& world, co
                          norm ? buffers_of(*norm) : std::vector<engine::NamedBuffer>()},
                         planned.head);
   const std::int64_t num_trained = probe.params().num_elements();
-  const data::LoaderSpec loader = loader_spec(config, platform);
+  data::LoaderSpec loader = loader_spec(config, platform);
+  loader.seed = probe_seed(config.runtime.seed);
   const model::Geometry geometry = geometry_of(config, num_classes);
   TrainerParts parts{config,
                      platform,
