@@ -65,8 +65,10 @@ class Engine::Impl {
                 parts.collectives, parts.ops,
                 options,           host.get()},
         parameters(context),
-        gradients(make_gradient_buckets(context)),
+        gradients(make_gradient_buckets(
+            context, [this](int bucket, const at::Tensor& shard) { gradient_sums.add(bucket, shard); })),
         optimizer(context, parameters),
+        gradient_sums(context, optimizer),
         frozen(parts.num_frozen_units > 0 ? std::make_unique<WholeWeights>(parts, tables.before, options) : nullptr),
         buffers(parts.buffers),
         all_weights(frozen.get(), parameters, parts.num_frozen_units),
@@ -113,6 +115,7 @@ class Engine::Impl {
   ParameterBuckets parameters;
   std::unique_ptr<GradientBuckets> gradients;
   ShardedOptimizer optimizer;
+  GradientSums gradient_sums;                  // of the step under way
   const std::unique_ptr<WholeWeights> frozen;  // null where nothing is
   const std::vector<NamedBuffer> buffers;
   AllWeights all_weights;
@@ -122,18 +125,20 @@ class Engine::Impl {
 };
 
 Engine::Impl::Sums Engine::Impl::sums_over_ranks(const at::Tensor& metrics) {
-  GradientSums sums(context, optimizer);
-  // The device's are only enqueued here; the host adds up its own meanwhile.
-  for (const bool on_host : {false, true}) {
-    for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
-      if (context.is_on_host(bucket) == on_host) {
-        sums.add(bucket, gradients->reduced(bucket));
-      }
+  // The host's thread adds up its own, as they arrive.
+  for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
+    if (!context.is_on_host(bucket)) {
+      gradient_sums.add(bucket, gradients->reduced(bucket));
     }
   }
   std::vector<double> all = [&] {
     const core::ProgressBoard::Wait waiting(group.board(), {"the device's work of this step, with all reductions"});
-    return sums.with(metrics);
+    for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
+      if (context.is_on_host(bucket)) {
+        gradients->reduced(bucket);
+      }
+    }
+    return gradient_sums.with(metrics);
   }();
   group.sum(all);
   const std::span<const double> rest = std::span(all).subspan(1);
@@ -289,6 +294,9 @@ void Engine::with_averages(const std::function<void()>& work) {
 std::int64_t Engine::num_updates() const { return impl_->num_updates; }
 
 void Engine::begin_micro_step(std::int64_t index) {
+  if (index == 0) {
+    impl_->gradient_sums.reset();
+  }
   impl_->gradients->begin_micro_step(index == 0, index + 1 == impl_->context.options.accumulation_steps);
 }
 

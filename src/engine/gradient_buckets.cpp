@@ -1,5 +1,7 @@
 #include "engine/gradient_buckets.hpp"
 
+#include <utility>
+
 namespace tessera::engine {
 
 Part owned_part(const EngineOptions& options) { return options.zero_stage == 0 ? Part::kWhole : Part::kShard; }
@@ -15,7 +17,7 @@ GradientStrategy choose_gradient_strategy(const EngineOptions& options, int worl
   return adds_up_in_place && wire_is_the_same ? GradientStrategy::kDirect : GradientStrategy::kAccumulated;
 }
 
-std::unique_ptr<GradientBuckets> make_gradient_buckets(const Context& context) {
+std::unique_ptr<GradientBuckets> make_gradient_buckets(const Context& context, HostShardWork host_work) {
   switch (choose_gradient_strategy(context.options, context.layout.world)) {
     case GradientStrategy::kDirect:
       return make_direct_gradients(context);
@@ -24,7 +26,7 @@ std::unique_ptr<GradientBuckets> make_gradient_buckets(const Context& context) {
     case GradientStrategy::kPartitioned:
       break;
   }
-  return make_partitioned_gradients(context);
+  return make_partitioned_gradients(context, std::move(host_work));
 }
 
 }  // namespace tessera::engine

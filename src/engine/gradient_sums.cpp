@@ -17,6 +17,13 @@ GradientSums::Side GradientSums::make_side(c10::Device device) const {
           optimizer_.make_trust_sums(device)};
 }
 
+void GradientSums::reset() {
+  for (Side* const side : {&device_, &host_}) {
+    side->squares_B.zero_();
+    side->trust_P3.zero_();
+  }
+}
+
 void GradientSums::add(int bucket, const at::Tensor& gradient) {
   Side& side = context_.is_on_host(bucket) ? host_ : device_;
   optimizer_.add_trust_sums(bucket, gradient, side.trust_P3);

@@ -16,6 +16,9 @@ class GradientSums {
  public:
   GradientSums(const Context& context, const ShardedOptimizer& optimizer);
 
+  /// For the next step.
+  void reset();
+  /// A bucket of the host may be added by another thread than those of the device.
   void add(int bucket, const at::Tensor& gradient);
 
   /// The sum of squares, `metrics` (flat, fp64, of the run's device), and the optimizer's sums. Waits for the device.

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace tessera::engine {
@@ -18,7 +19,7 @@ at::ScalarType arriving_type(const Context& context) {
 // Whole buckets exist in a small ring, until they are reduce-scattered.
 class PartitionedGradients final : public GradientBuckets {
  public:
-  explicit PartitionedGradients(const Context& context)
+  PartitionedGradients(const Context& context, HostShardWork host_work)
       : context_(context), outgoing_(context, arriving_type(context)) {
     const EngineOptions& options = context.options;
     // One micro-step arrives as it is; several are added up in fp32.
@@ -28,12 +29,15 @@ class PartitionedGradients final : public GradientBuckets {
                                                    : context.zeros(context.bucket(bucket).shard_elements, kept));
     }
     if (context.host != nullptr) {
-      on_host_.emplace(context, arriving_type(context));
+      on_host_.emplace(context, arriving_type(context), std::move(host_work));
     }
   }
 
-  void begin_micro_step(bool first, bool /*last*/) override {
+  void begin_micro_step(bool first, bool last) override {
     first_ = first;
+    if (on_host_) {
+      on_host_->begin_micro_step(first, last);
+    }
     outgoing_.begin_micro_step();
   }
 
@@ -64,7 +68,7 @@ class PartitionedGradients final : public GradientBuckets {
   void send_down(const at::Tensor& whole, int bucket) {
     const at::Tensor arriving = context_.shard(whole, bucket);
     comm::Ticket reduction = reduce_scatter(context_, whole, arriving, bucket);
-    const SideCopies::Done copied = on_host_->add(bucket, arriving, reduction, first_);
+    const SideCopies::Done copied = on_host_->add(bucket, arriving, reduction);
     outgoing_.release(bucket, [copied] { copied.block_current(); });
   }
 
@@ -98,8 +102,8 @@ class PartitionedGradients final : public GradientBuckets {
 
 }  // namespace
 
-std::unique_ptr<GradientBuckets> make_partitioned_gradients(const Context& context) {
-  return std::make_unique<PartitionedGradients>(context);
+std::unique_ptr<GradientBuckets> make_partitioned_gradients(const Context& context, HostShardWork host_work) {
+  return std::make_unique<PartitionedGradients>(context, std::move(host_work));
 }
 
 }  // namespace tessera::engine
