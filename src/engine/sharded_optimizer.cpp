@@ -45,7 +45,7 @@ ShardedOptimizer::ShardedOptimizer(const Context& context, ParameterBuckets& par
                        is_split() ? zeros(at::kShort) : at::Tensor()};
     state.average = context.options.averages() ? zeros(at::kFloat) : at::Tensor();
     for (std::size_t moment = 0; moment < moments.size(); ++moment) {
-      state.moments.push_back(zeros(moment_type_));
+      state.moments.emplace_back(zeros(moment_type_));
     }
     state.first_element =
         context.bucket(bucket).first_element + (part_ == Part::kWhole ? 0 : size * context.collectives.rank());
@@ -133,15 +133,15 @@ void ShardedOptimizer::update(int bucket, const Segment& segment, const at::Tens
   const OptimizerOptions& options = context_.options.optimizer;
   const std::int64_t size = segment.end - segment.begin;
   const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, segment.begin, size); };
+  const auto moment = [&](std::size_t i) { return kernels::narrow(state.moments[i], segment.begin, size); };
   const kernels::Parameter parameter = kernels::narrow(state.parameter, segment.begin, size);
   const double lr = step.lr * segment.lr_scale;
   if (options.kind == config::OptimizerKind::kAdamW) {
     ops.adamw_step(
-        {parameter, part(gradient), part(state.moments[0]), part(state.moments[1]),
-         state.first_element + segment.begin},
+        {parameter, part(gradient), moment(0), moment(1), state.first_element + segment.begin},
         {lr, options.beta1, options.beta2, options.eps, segment.weight_decay, step.gradient_scale, step.number});
   } else {
-    ops.momentum_step({parameter, part(gradient), part(state.moments[0]), state.first_element + segment.begin},
+    ops.momentum_step({parameter, part(gradient), moment(0), state.first_element + segment.begin},
                       {lr, options.momentum, segment.weight_decay, step.gradient_scale,
                        trust_ratio(segment, step.gradient_scale), step.number});
   }
@@ -158,8 +158,8 @@ std::vector<OwnedRange> ShardedOptimizer::ranges(int bucket, int rank) const {
     if (state.average.defined()) {
       mine.average = state.average.narrow(0, first, size);
     }
-    for (const at::Tensor& moment : state.moments) {
-      mine.moments.push_back(moment.narrow(0, first, size));
+    for (const kernels::Moment& moment : state.moments) {
+      mine.moments.push_back(kernels::narrow(moment, first, size));
     }
     owned.push_back(std::move(mine));
   }
@@ -188,7 +188,7 @@ state::StateView ShardedOptimizer::view(const OwnedRange& range, std::size_t com
     view.data = range.average.mutable_data_ptr();
   } else {
     const std::size_t num_others = components_.size() - range.moments.size();
-    view.data = range.moments[component - num_others].mutable_data_ptr();
+    view.data = range.moments[component - num_others].values.mutable_data_ptr();
   }
   return view;
 }

@@ -19,7 +19,7 @@ struct OwnedRange {
   std::int64_t end = 0;
   kernels::Parameter parameter;
   at::Tensor average;  ///< fp32, where averages are kept
-  std::vector<at::Tensor> moments;
+  std::vector<kernels::Moment> moments;
 };
 
 /// The optimizer over the part of every bucket that this rank owns: its shard (stages 1, 2), or all of it (stage 0).
@@ -72,7 +72,7 @@ class ShardedOptimizer {
   struct BucketState {
     kernels::Parameter parameter;
     at::Tensor average;
-    std::vector<at::Tensor> moments;
+    std::vector<kernels::Moment> moments;
     std::vector<Segment> segments;
     std::int64_t first_element = 0;  // among all: see Bucket
   };

@@ -1,5 +1,6 @@
 #include "bench/host_optimizer.hpp"
 
+#include "tessera/core/scale_blocks.hpp"
 #include "tessera/core/vector_clones.hpp"
 #include "tessera/kernels/ops.hpp"
 
@@ -82,6 +83,8 @@ class HostBench {
     const Parameter parameter{random(at::kBFloat16), zeros(at::kShort)};
     const at::Tensor exp_avg = random(at::kFloat);
     const at::Tensor exp_avg_sq = random(at::kFloat).square_();
+    const Moment first = zero_codes();
+    const Moment second = zero_codes();
     at::Tensor total = at::zeros({}, at::kDouble);
     for (const at::ScalarType type : {at::kBFloat16, at::kFloat}) {
       const at::Tensor gradient = random(type);
@@ -91,6 +94,9 @@ class HostBench {
       run("adamw_step" + of, width + 24, [&] { ops.adamw_step({parameter, gradient, exp_avg, exp_avg_sq}, adamw); });
       const MomentumParams momentum{.lr = 1e-4, .weight_decay = 0.05, .trust_ratio = 0.5};
       run("momentum_step" + of, width + 16, [&] { ops.momentum_step({parameter, gradient, exp_avg}, momentum); });
+      run("adamw_step, 8bit" + of, width + 8 + 4 * 1.0625, [&] {
+        ops.adamw_step({parameter, gradient, first, second}, adamw);
+      });
       run("add_sum_of_squares" + of, width, [&] { ops.add_sum_of_squares(gradient, total); });
     }
     const at::Tensor landed = random(at::kBFloat16);
@@ -102,6 +108,7 @@ class HostBench {
   [[nodiscard]] at::Tensor zeros(at::ScalarType type) const {
     return at::zeros({size_}, at::TensorOptions().dtype(type).pinned_memory(at::hasCUDA()));
   }
+  [[nodiscard]] Moment zero_codes() const { return {zeros(at::kByte), at::zeros({core::num_scale_blocks(size_)})}; }
   [[nodiscard]] at::Tensor random(at::ScalarType type) const { return zeros(type).normal_(); }
 
   void run(const std::string& name, double element_bytes, const Call& call) {

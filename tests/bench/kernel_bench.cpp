@@ -5,6 +5,7 @@
 
 #include "bench/host_optimizer.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/scale_blocks.hpp"
 #include "tessera/kernels/ops.hpp"
 
 #include <ATen/ATen.h>
@@ -236,6 +237,11 @@ class Cases {
               num_sets);
   }
 
+  static Moment zero_codes(const at::Tensor& like) {
+    const std::int64_t num_blocks = core::num_scale_blocks(like.numel());
+    return {at::zeros_like(like, like.options().dtype(at::kByte)), at::zeros({num_blocks}, like.options())};
+  }
+
   void run_optimizer(Bench& bench) const {
     const auto count = static_cast<double>(shape_.shard);
     const at::Tensor gradient = random({shape_.shard});
@@ -245,6 +251,9 @@ class Cases {
     const AdamWState state{{random({shape_.shard}), low}, gradient, wide.clone(), wide.square()};
     const AdamWParams params{.lr = 1e-4, .weight_decay = 0.05, .step = 10};
     const double adamw_bytes = is_bf16 ? 2 + 8 + 8 + 8 : 4 + 8 + 8 + 8;
+    AdamWState coded = state;
+    coded.exp_avg = zero_codes(wide);
+    coded.exp_avg_sq = zero_codes(wide);
     AdamWState narrow = state;
     narrow.exp_avg = wide.to(at::kBFloat16);
     narrow.exp_avg_sq = wide.square().to(at::kBFloat16);
@@ -255,6 +264,8 @@ class Cases {
     bench.run({"  moments bf16", (adamw_bytes - saved_bytes) * count, 0,
                [&](std::size_t) { ops_.adamw_step(narrow, params); }},
               1);
+    const double coded_bytes = adamw_bytes - 2 * 2 * (4 - 1.0625);
+    bench.run({"  moments 8bit", coded_bytes * count, 0, [&](std::size_t) { ops_.adamw_step(coded, params); }}, 1);
     bench.run(
         {"add_sum_of_squares", element_ * count, 0, [&](std::size_t) { ops_.add_sum_of_squares(gradient, total); }}, 1);
     bench.run({"  of fp32", 4 * count, 0, [&](std::size_t) { ops_.add_sum_of_squares(wide, total); }}, 1);

@@ -7,7 +7,7 @@
 
 #include <cmath>
 #include <limits>
-#include <tuple>
+#include <utility>
 #include <vector>
 
 namespace tessera::kernels {
@@ -17,6 +17,7 @@ using test::exact;
 using test::expect_within;
 using test::parameter_of;
 using test::unit_of;
+using test::zero_moment;
 
 constexpr std::int64_t kSizes[] = {1, 3, 4, 31, 33, 1000, 4097, 100'003};
 
@@ -27,8 +28,8 @@ struct Oracle {
 
   explicit Oracle(const AdamWState& state)
       : p(exact(join_parameter(state.parameter)).clone()),
-        m(exact(state.exp_avg).clone()),
-        v(exact(state.exp_avg_sq).clone()),
+        m(exact(state.exp_avg.values).clone()),
+        v(exact(state.exp_avg_sq.values).clone()),
         m_size(m.abs()),
         bound(at::zeros_like(p)) {}
 
@@ -61,13 +62,12 @@ class Optimizer : public test::KernelTest {
                                      {at::kFloat, at::kBFloat16},
                                      {at::kBFloat16, at::kBFloat16},
                                      {at::kBFloat16, at::kFloat}};
-  static constexpr at::ScalarType kMoments[] = {at::kFloat, at::kBFloat16};
   static constexpr std::int64_t kPlace = (std::int64_t{1} << 32U) - 700;  // among all: indices of 33 bits as well
 
   [[nodiscard]] AdamWState state(std::int64_t size, const Types& types, at::Device on) const {
     const at::Tensor p = random({size}, at::kFloat, 1).to(on);
-    const at::Tensor zeros = at::zeros_like(p, p.options().dtype(types.moment));
-    return {parameter_of(p, types.weight), random({size}, types.gradient, 2).to(on), zeros, zeros.clone(), kPlace};
+    return {parameter_of(p, types.weight), random({size}, types.gradient, 2).to(on), zero_moment(p, types.moment),
+            zero_moment(p, types.moment), kPlace};
   }
 
   static AdamWState moved(const AdamWState& state, bool shifted) {
@@ -76,8 +76,8 @@ class Optimizer : public test::KernelTest {
     };
     return {{move(state.parameter.weight), move(state.parameter.low)},
             move(state.gradient),
-            move(state.exp_avg),
-            move(state.exp_avg_sq),
+            test::moved(state.exp_avg, move),
+            test::moved(state.exp_avg_sq, move),
             state.first_element};
   }
 
@@ -86,8 +86,8 @@ class Optimizer : public test::KernelTest {
     const Parameter& parameter = actual.parameter;
     EXPECT_TRUE(same(parameter.weight, expected.parameter.weight));
     EXPECT_TRUE(!parameter.low.defined() || same(parameter.low, expected.parameter.low));
-    EXPECT_TRUE(same(actual.exp_avg, expected.exp_avg));
-    EXPECT_TRUE(same(actual.exp_avg_sq, expected.exp_avg_sq));
+    test::expect_same_bits(actual.exp_avg, expected.exp_avg);
+    test::expect_same_bits(actual.exp_avg_sq, expected.exp_avg_sq);
   }
 };
 
@@ -107,14 +107,14 @@ TEST_P(Optimizer, StepsAsTorchOptimAdamW) {
       test::expect_rounded(range.parameter.weight, parameter);
     }
     const double unit = unit_of(at::kFloat);
-    expect_within(range.exp_avg, oracle.m, 4 * steps * unit * oracle.m_size, "exp_avg");
-    expect_within(range.exp_avg_sq, oracle.v, 6 * steps * unit * oracle.v, "exp_avg_sq");
+    expect_within(range.exp_avg.values, oracle.m, 4 * steps * unit * oracle.m_size, "exp_avg");
+    expect_within(range.exp_avg_sq.values, oracle.v, 6 * steps * unit * oracle.v, "exp_avg_sq");
   }
 }
 
 TEST_P(Optimizer, GivesTheReferencesBits) {
   for (Types types : kTypes) {
-    for (const at::ScalarType moment : kMoments) {
+    for (const at::ScalarType moment : test::kMomentTypes) {
       for (const std::int64_t size : kSizes) {
         for (const bool shifted : {false, true}) {
           SCOPED_TRACE(testing::Message()
@@ -136,32 +136,38 @@ TEST_P(Optimizer, GivesTheReferencesBits) {
 }
 
 TEST_P(Optimizer, KeepsAPieceTheSameAsTheWhole) {
-  for (const at::ScalarType moment : kMoments) {
+  for (const at::ScalarType moment : test::kMomentTypes) {
     const AdamWState whole = state(1000, {at::kBFloat16, at::kFloat, moment}, device());
     const AdamWState pieces = moved(whole, false);
     const AdamWParams params{.lr = 1e-3, .weight_decay = 0.1, .step = 7};
     ops().adamw_step(whole, params);
-    for (const auto& [begin, length] : {std::tuple{0, 333}, {333, 8}, {341, 659}}) {
-      const auto piece = [begin = begin, length = length](const at::Tensor& t) { return t.narrow(0, begin, length); };
-      ops().adamw_step({narrow(pieces.parameter, begin, length), piece(pieces.gradient), piece(pieces.exp_avg),
-                        piece(pieces.exp_avg_sq), pieces.first_element + begin},
-                       params);
+    const std::int64_t cut = moment == at::kByte ? 320 : 333;  // codes in whole blocks
+    for (const auto& [begin, end] : {std::pair<std::int64_t, std::int64_t>{0, cut}, {cut, 384}, {384, 1000}}) {
+      const std::int64_t length = end - begin;
+      ops().adamw_step(
+          {narrow(pieces.parameter, begin, length), pieces.gradient.narrow(0, begin, length),
+           narrow(pieces.exp_avg, begin, length), narrow(pieces.exp_avg_sq, begin, length), kPlace + begin},
+          params);
     }
     expect_same_bits(pieces, whole);
   }
 }
 
 TEST_P(Optimizer, PassesNonFiniteGradientsOn) {
-  for (const at::ScalarType moment : kMoments) {
-    const AdamWState range = state(64, {at::kBFloat16, at::kFloat, moment}, device());
+  for (const at::ScalarType moment : test::kMomentTypes) {
+    const AdamWState range = state(96, {at::kBFloat16, at::kFloat, moment}, device());
     range.gradient[5] = std::numeric_limits<float>::quiet_NaN();
     range.gradient[6] = std::numeric_limits<float>::infinity();
     ops().adamw_step(range, {.lr = 1e-3});
-    for (const at::Tensor& changed : {join_parameter(range.parameter), range.exp_avg, range.exp_avg_sq}) {
+    const auto expect_numbers = [](const at::Tensor& changed, std::int64_t count) {
       const at::Tensor is_number = at::isfinite(changed).cpu();
-      EXPECT_EQ(is_number.sum().item<std::int64_t>(), 62);
+      EXPECT_EQ(is_number.sum().item<std::int64_t>(), count);
       EXPECT_FALSE(is_number[5].item<bool>() || is_number[6].item<bool>());
-    }
+    };
+    expect_numbers(join_parameter(range.parameter), 94);
+    const std::int64_t of_moment = moment == at::kByte ? 32 : 94;  // their block goes with them
+    expect_numbers(exact(range.exp_avg, true), of_moment);
+    expect_numbers(exact(range.exp_avg_sq, false), of_moment);
   }
 }
 
@@ -214,8 +220,12 @@ TEST_P(Optimizer, RefusesWhatItCannotTake) {
   range.parameter.low = at::Tensor();
   EXPECT_THROW(ops().adamw_step(range, {}), core::Error);
   range = state(8, {at::kFloat, at::kFloat}, device());
-  range.exp_avg = range.exp_avg.to(at::kBFloat16);
+  range.exp_avg = range.exp_avg.values.to(at::kBFloat16);
   EXPECT_THROW(ops().adamw_step(range, {}), core::Error);
+  range = state(130, {at::kFloat, at::kFloat, at::kByte}, device());
+  range.exp_avg_sq.scales = range.exp_avg_sq.scales.narrow(0, 0, 2);
+  EXPECT_THROW(ops().adamw_step(range, {}), core::Error) << "130 elements are in three blocks";
+  EXPECT_THROW((void)narrow(range.exp_avg, 63, 10), core::Error);
   at::Tensor narrow_total = at::zeros({}, range.gradient.options());
   EXPECT_THROW(ops().add_sum_of_squares(range.gradient, narrow_total), core::Error);
 }

@@ -1,5 +1,7 @@
 #include "support/kernel_test.hpp"
 
+#include "tessera/core/scale_blocks.hpp"
+
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <cstdint>
@@ -67,6 +69,32 @@ kernels::Parameter parameter_of(const at::Tensor& values, at::ScalarType type) {
                                at::empty_like(values, values.options().dtype(at::kShort))};
   kernels::split_parameter(values, parameter);
   return parameter;
+}
+
+kernels::Moment zero_moment(const at::Tensor& like, at::ScalarType type) {
+  const at::Tensor values = at::zeros_like(like, like.options().dtype(type));
+  const bool is_coded = type == at::kByte;
+  return {values, is_coded ? at::zeros({core::num_scale_blocks(like.numel())}, like.options().dtype(at::kFloat))
+                           : at::Tensor()};
+}
+
+at::Tensor exact(const kernels::Moment& moment, bool is_signed) {
+  if (!moment.scales.defined()) {
+    return exact(moment.values);
+  }
+  const at::Tensor codes = moment.values.cpu();
+  const at::Tensor scales = moment.scales.cpu();
+  const at::Tensor values = at::empty(codes.sizes(), at::kFloat);
+  core::decode_blocks(codes.const_data_ptr<std::uint8_t>(), scales.const_data_ptr<float>(), is_signed, codes.numel(),
+                      values.mutable_data_ptr<float>());
+  return values.to(at::kDouble);
+}
+
+void expect_same_bits(const kernels::Moment& actual, const kernels::Moment& expected) {
+  const auto same = [](const at::Tensor& a, const at::Tensor& b) { return at::equal(a.cpu(), b.cpu()); };
+  EXPECT_TRUE(same(actual.values, expected.values));
+  ASSERT_EQ(actual.scales.defined(), expected.scales.defined());
+  EXPECT_TRUE(!actual.scales.defined() || same(actual.scales, expected.scales));
 }
 
 void expect_rounded(const at::Tensor& weight, const at::Tensor& values) {

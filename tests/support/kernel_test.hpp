@@ -51,6 +51,23 @@ void expect_within(const at::Tensor& actual, const at::Tensor& expected, const a
 /// What an optimizer updates, with fp32 `values` of any alignment and a weight of `type`.
 kernels::Parameter parameter_of(const at::Tensor& values, at::ScalarType type);
 
+/// How an optimizer may keep a moment; kByte: in codes.
+constexpr at::ScalarType kMomentTypes[] = {at::kFloat, at::kBFloat16, at::kByte};
+
+/// A moment of zeros, as many as `like` has.
+kernels::Moment zero_moment(const at::Tensor& like, at::ScalarType type);
+
+/// What it stands for, as fp64 on the CPU.
+at::Tensor exact(const kernels::Moment& moment, bool is_signed);
+
+/// move(tensor) of each of the moment's tensors.
+template <class Move>
+kernels::Moment moved(const kernels::Moment& moment, const Move& move) {
+  return {move(moment.values), move(moment.scales)};
+}
+
+void expect_same_bits(const kernels::Moment& actual, const kernels::Moment& expected);
+
 /// `weight` is fp32 `values`, or as near to them as bf16 can be.
 void expect_rounded(const at::Tensor& weight, const at::Tensor& values);
 

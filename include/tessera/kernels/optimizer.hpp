@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <utility>
 
 // All tensors are flat ranges of the same length.
 
@@ -32,14 +33,28 @@ void split_parameter(const at::Tensor& values, const Parameter& parameter);
 /// The fp32 values: `weight` itself where that is fp32.
 at::Tensor join_parameter(const Parameter& parameter);
 
-/// Moments are fp32, or bf16 that is rounded stochastically: up or down with the probability that keeps the mean, so
-/// that changes below half a unit are not lost. The random bits are a hash of the step's number and of the element's
-/// index among all that the optimizer updates, so that no cutting into ranges, ranks or devices changes them.
+/// A running mean that an optimizer keeps, in one of three ways:
+///   fp32;
+///   bf16 that is rounded stochastically: up or down with the probability that keeps the mean, so that changes below
+///   half a unit are not lost. The random bits are a hash of the step's number and of the element's index among all
+///   that the optimizer updates, so that no cutting into ranges, ranks or devices changes them; 8 bits in blocks
+///   (core::kScaleBlock), rounded to the nearest code.
+struct Moment {
+  Moment() = default;
+  Moment(at::Tensor whole, at::Tensor of_blocks = {}) : values(std::move(whole)), scales(std::move(of_blocks)) {}
+
+  at::Tensor values;  ///< fp32, bf16, or uint8: codes of core::DynamicMap
+  at::Tensor scales;  ///< fp32, of the codes' blocks; undefined where there are no codes
+};
+
+/// Elements [begin, begin + size): of codes, `begin` is the first of a block.
+Moment narrow(const Moment& moment, std::int64_t begin, std::int64_t size);
+
 struct AdamWState {
   Parameter parameter;             ///< updated
   at::Tensor gradient;             ///< bf16 or fp32, read
-  at::Tensor exp_avg;              ///< fp32 or bf16
-  at::Tensor exp_avg_sq;           ///< as exp_avg
+  Moment exp_avg;                  ///< of either sign
+  Moment exp_avg_sq;               ///< none negative; kept as exp_avg is
   std::int64_t first_element = 0;  ///< index of the range's first element
 };
 
@@ -62,7 +77,7 @@ struct MomentumParams {
 struct MomentumState {
   Parameter parameter;             ///< updated
   at::Tensor gradient;             ///< bf16 or fp32, read
-  at::Tensor momentum_buffer;      ///< fp32 or bf16, as AdamW's moments
+  Moment momentum_buffer;          ///< of either sign
   std::int64_t first_element = 0;  ///< as AdamWState's
 };
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/optimizer/rounded.hpp"
+#include "tessera/core/rounded.hpp"
 
 #include <cmath>
 
@@ -28,13 +28,13 @@ struct AdamWElement {
 
 /// One rounded fp32 operation after the other, so that every implementation gives the same bits.
 TESSERA_ELEMENT_FUNCTION AdamWElement adamw_update(AdamWElement e, float raw_gradient, const AdamWConstants& c) {
-  const float gradient = rounded_product(raw_gradient, c.gradient_scale);
-  e.parameter = rounded_product(e.parameter, c.decay);
-  e.exp_avg += rounded_product(gradient - e.exp_avg, c.one_minus_beta1);
-  e.exp_avg_sq =
-      rounded_product(e.exp_avg_sq, c.beta2) + rounded_product(rounded_product(gradient, c.one_minus_beta2), gradient);
-  const float denominator = rounded_product(std::sqrt(e.exp_avg_sq), c.inverse_sqrt_correction2) + c.eps;
-  e.parameter -= rounded_product(e.exp_avg, c.step_size) / denominator;
+  const float gradient = core::rounded_product(raw_gradient, c.gradient_scale);
+  e.parameter = core::rounded_product(e.parameter, c.decay);
+  e.exp_avg += core::rounded_product(gradient - e.exp_avg, c.one_minus_beta1);
+  e.exp_avg_sq = core::rounded_product(e.exp_avg_sq, c.beta2) +
+                 core::rounded_product(core::rounded_product(gradient, c.one_minus_beta2), gradient);
+  const float denominator = core::rounded_product(std::sqrt(e.exp_avg_sq), c.inverse_sqrt_correction2) + c.eps;
+  e.parameter -= core::rounded_product(e.exp_avg, c.step_size) / denominator;
   return e;
 }
 

@@ -31,11 +31,22 @@ void check_parameter(std::string_view op, const Parameter& parameter, const at::
   Check(op, "gradient", gradient).is_float().has_shape(weight.sizes()).is_contiguous().is_on(weight.device());
 }
 
-void check_moment(std::string_view op, const at::Tensor& moment, const at::Tensor& weight) {
-  Check(op, "moment", moment).is_float().has_shape(weight.sizes()).is_contiguous().is_on(weight.device());
+void check_moment(std::string_view op, const Moment& moment, const at::Tensor& weight) {
+  const Check values(op, "moment", moment.values);
+  values.has_shape(weight.sizes()).is_contiguous().is_on(weight.device());
+  if (moment.scales.defined()) {
+    values.has_type(at::kByte);
+    Check(op, "scales", moment.scales)
+        .has_type(at::kFloat)
+        .has_shape({core::num_scale_blocks(weight.numel())})
+        .is_contiguous()
+        .is_on(weight.device());
+  } else {
+    values.is_float();
+  }
   // Loops and random bits count a range's elements in 32 bits.
-  core::require(moment.numel() <= std::numeric_limits<std::uint32_t>::max(), "kernels", "{}: {} elements at once", op,
-                moment.numel());
+  core::require(weight.numel() <= std::numeric_limits<std::uint32_t>::max(), "kernels", "{}: {} elements at once", op,
+                weight.numel());
 }
 
 }  // namespace
@@ -49,13 +60,18 @@ ParameterPointers pointers_of(const Parameter& parameter) {
           .low = reinterpret_cast<std::uint16_t*>(parameter.low.mutable_data_ptr<std::int16_t>())};
 }
 
-MomentPointers pointers_of(const at::Tensor& moment) { return {moment.mutable_data_ptr(), dtype_of(moment)}; }
+MomentPointers pointers_of(const Moment& moment) {
+  if (moment.scales.defined()) {
+    return {moment.values.mutable_data_ptr(), core::DType::kFloat32, moment.scales.mutable_data_ptr<float>()};
+  }
+  return {moment.values.mutable_data_ptr(), dtype_of(moment.values)};
+}
 
 void check_adamw(const AdamWState& state, const AdamWParams& params) {
   check_parameter("adamw_step", state.parameter, state.gradient);
   check_moment("adamw_step", state.exp_avg, state.parameter.weight);
   check_moment("adamw_step", state.exp_avg_sq, state.parameter.weight);
-  Check("adamw_step", "exp_avg_sq", state.exp_avg_sq).has_type(state.exp_avg.scalar_type());
+  Check("adamw_step", "exp_avg_sq", state.exp_avg_sq.values).has_type(state.exp_avg.values.scalar_type());
   core::require(params.step >= 1, "kernels", "adamw_step: step is {}; the first is 1", params.step);
 }
 

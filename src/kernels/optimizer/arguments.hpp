@@ -11,7 +11,7 @@
 namespace tessera::kernels::optimizer {
 
 ParameterPointers pointers_of(const Parameter& parameter);
-MomentPointers pointers_of(const at::Tensor& moment);
+MomentPointers pointers_of(const Moment& moment);
 
 void check_adamw(const AdamWState& state, const AdamWParams& params);
 AdamWConstants constants_of(const AdamWParams& params);

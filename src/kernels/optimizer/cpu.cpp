@@ -16,6 +16,15 @@ namespace {
 
 constexpr std::int64_t kGrain = 1 << 15;  // elements: enough work for a thread to be worth waking
 
+// Calls work(begin, end) for parts of a range that begin with blocks of codes.
+template <class Work>
+void in_parts(std::int64_t size, const Work& work) {
+  at::parallel_for(0, core::num_scale_blocks(size), kGrain / core::kScaleBlock,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     work(begin * core::kScaleBlock, std::min(end * core::kScaleBlock, size));
+                   });
+}
+
 const std::uint16_t* bf16_bits(const at::Tensor& tensor) {
   return reinterpret_cast<const std::uint16_t*>(tensor.const_data_ptr<at::BFloat16>());
 }
@@ -75,7 +84,7 @@ void adamw_step(const AdamWState& state, const AdamWParams& params) {
   const optimizer::MomentPointers exp_avg = optimizer::pointers_of(state.exp_avg);
   const optimizer::MomentPointers exp_avg_sq = optimizer::pointers_of(state.exp_avg_sq);
   with_elements(state.gradient, [&](const auto* gradient) {
-    at::parallel_for(0, state.gradient.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    in_parts(state.gradient.numel(), [&](std::int64_t begin, std::int64_t end) {
       optimizer::adamw_range({parameter.from(begin), exp_avg.from(begin), exp_avg_sq.from(begin),
                               optimizer::rounding_bits(params.step, state.first_element + begin), end - begin},
                              gradient + begin, constants);
@@ -89,7 +98,7 @@ void momentum_step(const MomentumState& state, const MomentumParams& params) {
   const optimizer::ParameterPointers parameter = optimizer::pointers_of(state.parameter);
   const optimizer::MomentPointers buffer = optimizer::pointers_of(state.momentum_buffer);
   with_elements(state.gradient, [&](const auto* gradient) {
-    at::parallel_for(0, state.gradient.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    in_parts(state.gradient.numel(), [&](std::int64_t begin, std::int64_t end) {
       optimizer::momentum_range({parameter.from(begin), buffer.from(begin),
                                  optimizer::rounding_bits(params.step, state.first_element + begin), end - begin},
                                 gradient + begin, constants);

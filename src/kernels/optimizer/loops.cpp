@@ -104,13 +104,67 @@ template <class Parameter, class Moment, class Gradient>
   }
 }
 
-core::DType moment_type(const AdamWRange& range) { return range.exp_avg.dtype; }
-core::DType moment_type(const MomentumRange& range) { return range.buffer.dtype; }
+// A block of a moment that is kept as codes, widened for a step.
+template <bool kSigned>
+class BlockMoment {
+ public:
+  [[gnu::always_inline]] BlockMoment(const MomentPointers& pointers, std::int64_t size)
+      : codes_(static_cast<std::uint8_t*>(pointers.values)), scale_(pointers.scales) {
+    core::decode_block<kSigned>(codes_, *scale_, size, values_.data());
+  }
+  [[gnu::always_inline]] MomentPointers wide() { return {values_.data(), core::DType::kFloat32}; }
+  [[gnu::always_inline]] void store(std::int64_t size) const {
+    *scale_ = core::encode_block<kSigned>(values_.data(), size, codes_);
+  }
+
+ private:
+  std::uint8_t* __restrict codes_;
+  float* scale_;
+  alignas(64) std::array<float, core::kScaleBlock> values_;
+};
+
+template <class Parameter, class Gradient>
+[[gnu::always_inline]] inline void update_block(const AdamWRange& range, std::int64_t first, std::int64_t size,
+                                                const Gradient* gradient, const AdamWConstants& constants) {
+  BlockMoment<true> exp_avg(range.exp_avg.from(first), size);
+  BlockMoment<false> exp_avg_sq(range.exp_avg_sq.from(first), size);
+  const AdamWRange wide{range.parameter.from(first), exp_avg.wide(), exp_avg_sq.wide(), range.bits, size};
+  update<Parameter, WholeMoment>(wide, gradient + first, constants);
+  exp_avg.store(size);
+  exp_avg_sq.store(size);
+}
+
+template <class Parameter, class Gradient>
+[[gnu::always_inline]] inline void update_block(const MomentumRange& range, std::int64_t first, std::int64_t size,
+                                                const Gradient* gradient, const MomentumConstants& constants) {
+  BlockMoment<true> buffer(range.buffer.from(first), size);
+  const MomentumRange wide{range.parameter.from(first), buffer.wide(), range.bits, size};
+  update<Parameter, WholeMoment>(wide, gradient + first, constants);
+  buffer.store(size);
+}
+
+// Whole blocks have loops of known length.
+template <class Parameter, class Range, class Gradient, class Constants>
+[[gnu::always_inline]] inline void update_blocks(const Range& range, const Gradient* gradient,
+                                                 const Constants& constants) {
+  std::int64_t first = 0;
+  for (; first + core::kScaleBlock <= range.size; first += core::kScaleBlock) {
+    update_block<Parameter>(range, first, core::kScaleBlock, gradient, constants);
+  }
+  if (first < range.size) {
+    update_block<Parameter>(range, first, range.size - first, gradient, constants);
+  }
+}
+
+const MomentPointers& moment_of(const AdamWRange& range) { return range.exp_avg; }
+const MomentPointers& moment_of(const MomentumRange& range) { return range.buffer; }
 
 template <class Parameter, class Range, class Gradient, class Constants>
 [[gnu::always_inline]] inline void update_parameter(const Range& range, const Gradient* gradient,
                                                     const Constants& constants) {
-  if (moment_type(range) == core::DType::kFloat32) {
+  if (moment_of(range).is_coded()) {
+    update_blocks<Parameter>(range, gradient, constants);
+  } else if (moment_of(range).dtype == core::DType::kFloat32) {
     update<Parameter, WholeMoment>(range, gradient, constants);
   } else {
     update<Parameter, HalfMoment>(range, gradient, constants);

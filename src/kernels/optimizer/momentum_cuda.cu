@@ -1,5 +1,6 @@
 #include "kernels/optimizer/momentum_cuda.hpp"
 #include "kernels/optimizer/quads.cuh"
+#include "kernels/optimizer/scale_blocks.cuh"
 
 // Ranges that are not aligned go element by element.
 
@@ -68,6 +69,33 @@ __global__ void __launch_bounds__(kThreads) momentum_scalar_kernel(MomentumArgs 
   }
 }
 
+/// Of a buffer that is codes.
+template <class Gradient>
+__global__ void __launch_bounds__(kThreads)
+    momentum_blocks_kernel(MomentumArgs args, MomentumConstants constants, bool is_aligned) {
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * (kThreads * kQuads) + threadIdx.x;
+  float4 gradient[kQuads];
+  float4 parameter[kQuads];
+  float4 buffer[kQuads];
+#pragma unroll
+  for (int q = 0; q < kQuads; ++q) {
+    const QuadPlace place(first + q * kThreads, args.size, is_aligned);
+    gradient[q] = load_quad_at(static_cast<const Gradient*>(args.gradient), place);
+    parameter[q] = load_parameter_quad_at(args.parameter, place);
+    buffer[q] = decode_quad<true>(args.buffer, place);
+  }
+#pragma unroll
+  for (int q = 0; q < kQuads; ++q) {
+    const QuadPlace place(first + q * kThreads, args.size, is_aligned);
+    update(parameter[q].x, buffer[q].x, gradient[q].x, constants);
+    update(parameter[q].y, buffer[q].y, gradient[q].y, constants);
+    update(parameter[q].z, buffer[q].z, gradient[q].z, constants);
+    update(parameter[q].w, buffer[q].w, gradient[q].w, constants);
+    store_parameter_quad_at(args.parameter, place, parameter[q]);
+    encode_quad<true>(args.buffer, place, buffer[q]);
+  }
+}
+
 /// Products of two fp32 numbers are exact in fp64. Blocks take elements in strides.
 template <class Gradient>
 __global__ void __launch_bounds__(kThreads) trust_sums_kernel(TrustSumsArgs args) {
@@ -115,8 +143,15 @@ std::int64_t num_trust_blocks(std::int64_t size) {
 
 void launch_momentum(const MomentumArgs& args, const MomentumConstants& constants, cudaStream_t stream) {
   const bool is_aligned = is_aligned_for_quads(args.parameter) &&
-                          are_aligned(quad_bytes(args.buffer.dtype), args.buffer.values) &&
+                          are_aligned(quad_bytes(args.buffer), args.buffer.values) &&
                           are_aligned(quad_bytes(args.gradient_dtype), args.gradient);
+  if (args.buffer.is_coded()) {
+    dispatch(args.gradient_dtype, [&](auto gradient) {
+      momentum_blocks_kernel<decltype(gradient)>
+          <<<blocks_of(args.size, 4 * kQuads * kThreads), kThreads, 0, stream>>>(args, constants, is_aligned);
+    });
+    return;
+  }
   dispatch(args.gradient_dtype, args.buffer.dtype, [&](auto gradient, auto moment) {
     using G = decltype(gradient);
     using M = decltype(moment);

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "kernels/optimizer/rounded.hpp"
+#include "tessera/core/rounded.hpp"
 
 // The arithmetic of SGD with momentum for one element, for the CPU loop and the CUDA kernel alike. No ATen here: nvcc
 // compiles it.
@@ -24,11 +24,11 @@ struct MomentumElement {
 /// One rounded fp32 operation after the other, so that every implementation gives the same bits.
 TESSERA_ELEMENT_FUNCTION MomentumElement momentum_update(MomentumElement e, float raw_gradient,
                                                          const MomentumConstants& c) {
-  float change = rounded_product(raw_gradient, c.gradient_scale);
-  change += rounded_product(e.parameter, c.weight_decay);
-  change = rounded_product(change, c.trust_ratio);
-  e.buffer = rounded_product(e.buffer, c.momentum) + change;
-  e.parameter -= rounded_product(e.buffer, c.lr);
+  float change = core::rounded_product(raw_gradient, c.gradient_scale);
+  change += core::rounded_product(e.parameter, c.weight_decay);
+  change = core::rounded_product(change, c.trust_ratio);
+  e.buffer = core::rounded_product(e.buffer, c.momentum) + change;
+  e.parameter -= core::rounded_product(e.buffer, c.lr);
   return e;
 }
 

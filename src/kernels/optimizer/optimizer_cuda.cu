@@ -1,5 +1,6 @@
 #include "kernels/optimizer/optimizer_cuda.hpp"
 #include "kernels/optimizer/quads.cuh"
+#include "kernels/optimizer/scale_blocks.cuh"
 
 #include <algorithm>
 
@@ -74,6 +75,36 @@ __global__ void __launch_bounds__(kThreads) adamw_scalar_kernel(AdamWArgs args, 
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (i < args.size) {
     update_one<Gradient, Moment>(args, constants, i);
+  }
+}
+
+/// Of moments that are codes.
+template <class Gradient>
+__global__ void __launch_bounds__(kThreads)
+    adamw_blocks_kernel(AdamWArgs args, AdamWConstants constants, bool is_aligned) {
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * (kThreads * kQuads) + threadIdx.x;
+  float4 gradient[kQuads];
+  float4 parameter[kQuads];
+  float4 exp_avg[kQuads];
+  float4 exp_avg_sq[kQuads];
+#pragma unroll
+  for (int q = 0; q < kQuads; ++q) {
+    const QuadPlace place(first + q * kThreads, args.size, is_aligned);
+    gradient[q] = load_quad_at(static_cast<const Gradient*>(args.gradient), place);
+    parameter[q] = load_parameter_quad_at(args.parameter, place);
+    exp_avg[q] = decode_quad<true>(args.exp_avg, place);
+    exp_avg_sq[q] = decode_quad<false>(args.exp_avg_sq, place);
+  }
+#pragma unroll
+  for (int q = 0; q < kQuads; ++q) {
+    const QuadPlace place(first + q * kThreads, args.size, is_aligned);
+    update(parameter[q].x, exp_avg[q].x, exp_avg_sq[q].x, gradient[q].x, constants);
+    update(parameter[q].y, exp_avg[q].y, exp_avg_sq[q].y, gradient[q].y, constants);
+    update(parameter[q].z, exp_avg[q].z, exp_avg_sq[q].z, gradient[q].z, constants);
+    update(parameter[q].w, exp_avg[q].w, exp_avg_sq[q].w, gradient[q].w, constants);
+    store_parameter_quad_at(args.parameter, place, parameter[q]);
+    encode_quad<true>(args.exp_avg, place, exp_avg[q]);
+    encode_quad<false>(args.exp_avg_sq, place, exp_avg_sq[q]);
   }
 }
 
@@ -159,8 +190,15 @@ __global__ void __launch_bounds__(kThreads) accumulate_scalar_kernel(AccumulateA
 
 void launch_adamw(const AdamWArgs& args, const AdamWConstants& constants, cudaStream_t stream) {
   const bool is_aligned = is_aligned_for_quads(args.parameter) &&
-                          are_aligned(quad_bytes(args.exp_avg.dtype), args.exp_avg.values, args.exp_avg_sq.values) &&
+                          are_aligned(quad_bytes(args.exp_avg), args.exp_avg.values, args.exp_avg_sq.values) &&
                           are_aligned(quad_bytes(args.gradient_dtype), args.gradient);
+  if (args.exp_avg.is_coded()) {
+    dispatch(args.gradient_dtype, [&](auto gradient) {
+      adamw_blocks_kernel<decltype(gradient)>
+          <<<blocks_of(args.size, 4 * kQuads * kThreads), kThreads, 0, stream>>>(args, constants, is_aligned);
+    });
+    return;
+  }
   dispatch(args.gradient_dtype, args.exp_avg.dtype, [&](auto gradient, auto moment) {
     using G = decltype(gradient);
     using M = decltype(moment);

@@ -128,5 +128,6 @@ inline unsigned blocks_of(std::int64_t size, std::int64_t per_block) {
 }
 
 inline std::size_t quad_bytes(core::DType dtype) { return 4 * core::size_of(dtype); }
+inline std::size_t quad_bytes(const MomentPointers& moment) { return moment.is_coded() ? 4 : quad_bytes(moment.dtype); }
 
 }  // namespace tessera::kernels::optimizer

@@ -1,4 +1,5 @@
 #include "tessera/core/error.hpp"
+#include "tessera/core/scale_blocks.hpp"
 #include "tessera/kernels/optimizer.hpp"
 
 #include <ATen/ATen.h>
@@ -10,6 +11,16 @@ namespace tessera::kernels {
 Parameter narrow(const Parameter& parameter, std::int64_t begin, std::int64_t size) {
   const at::Tensor& low = parameter.low;
   return {parameter.weight.narrow(0, begin, size), low.defined() ? low.narrow(0, begin, size) : at::Tensor()};
+}
+
+Moment narrow(const Moment& moment, std::int64_t begin, std::int64_t size) {
+  if (!moment.scales.defined()) {
+    return {moment.values.narrow(0, begin, size), {}};
+  }
+  core::require(begin % core::kScaleBlock == 0, "kernels", "8-bit moments from element {} on: not the first of a block",
+                begin);
+  return {moment.values.narrow(0, begin, size),
+          moment.scales.narrow(0, begin / core::kScaleBlock, core::num_scale_blocks(size))};
 }
 
 void split_parameter(const at::Tensor& values, const Parameter& parameter) {

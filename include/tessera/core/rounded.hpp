@@ -1,6 +1,6 @@
 #pragma once
 
-// Arithmetic that the CPU's loops and the CUDA kernels share. No ATen here: nvcc compiles it.
+// Arithmetic that the CPU's loops and the CUDA kernels share: nvcc compiles it too.
 
 #ifdef __CUDACC__
 #define TESSERA_ELEMENT_FUNCTION __host__ __device__ __forceinline__
@@ -8,7 +8,7 @@
 #define TESSERA_ELEMENT_FUNCTION [[gnu::always_inline]] inline
 #endif
 
-namespace tessera::kernels::optimizer {
+namespace tessera::core {
 
 // A product that is added to something must be rounded first, or the compilers would fuse the two, each in its own way.
 // nvcc does not fuse these intrinsics; the CPU loop is compiled with -ffp-contract=off.
@@ -20,4 +20,4 @@ TESSERA_ELEMENT_FUNCTION float rounded_product(float a, float b) {
 #endif
 }
 
-}  // namespace tessera::kernels::optimizer
+}  // namespace tessera::core
