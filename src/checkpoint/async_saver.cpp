@@ -143,7 +143,10 @@ class AsyncSaver::Job : public std::enable_shared_from_this<Job> {
       next += bytes;
     };
     for (state::StateView& view : copy_.mine) {
-      if (view.low == nullptr) {
+      if (view.scales != nullptr) {
+        take(view.scales, view.num_scale_bytes());
+        take(view.data, view.num_elements());
+      } else if (view.low == nullptr) {
         take(view.data, view.num_bytes());
       } else {
         take(view.data, view.num_bytes() / 2);

@@ -2,6 +2,7 @@
 
 #include "checkpoint/view_memory.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/core/scale_blocks.hpp"
 #include "tessera/io/convert.hpp"
 
 #include <fmt/ranges.h>
@@ -67,8 +68,12 @@ class Filler {
   void fill(const state::StateView& view) {
     const StoredTensor& source = *find_source(reader_, view.parameter, view.component, view.dtype);
     for (std::int64_t begin = view.begin; begin < view.end;) {
-      // Pieces end where stored ranges do, so that each range is read once.
-      const std::int64_t end = std::min(view.end, end_of_range(source, begin));
+      // Pieces end where stored ranges do, so that each range is read once, or where a block of codes does.
+      std::int64_t end = end_of_range(source, begin);
+      if (view.scales != nullptr) {
+        end = view.begin + core::num_scale_blocks(end - view.begin) * core::kScaleBlock;
+      }
+      end = std::min(view.end, end);
       fill_piece(view, source, begin, end);
       begin = end;
     }

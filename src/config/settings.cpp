@@ -140,8 +140,10 @@ Settings optimizer_settings(OptimizerConfig& optimizer) {
       {"weight_decay", "RATE", kForTraining, &optimizer.weight_decay,
        "decay of matrices (norms and biases do not decay): decoupled in AdamW, part of the gradient in SGD and LARS",
        Range::kNonNegative, "optimizer.params.weight_decay"},
-      {"optimizer_state_dtype", "fp32|bf16", kForTraining, &optimizer.state_dtype,
-       "how the optimizer's moments are kept: in fp32; or in bf16, rounded stochastically, in half the memory",
+      {"optimizer_state_dtype", "fp32|bf16|8bit", kForTraining, &optimizer.state_dtype,
+       "how the optimizer's moments are kept: in fp32; in bf16, rounded stochastically, in half the memory; or in 8 "
+       "bits, "
+       "in blocks of 64 with a scale, in about a quarter",
        Range::kAny, "optimizer.state_dtype"},
       {"momentum", "FACTOR", kForTraining, &optimizer.momentum, "of SGD and LARS", Range::kBelowOne,
        "optimizer.params.momentum"},

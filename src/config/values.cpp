@@ -41,8 +41,8 @@ constexpr std::array<Name<GradientCheckpointing>, 4> kCheckpointing{
 constexpr std::array<Name<MixMode>, 3> kMixModes{
     {{"batch", MixMode::kBatch}, {"pair", MixMode::kPair}, {"elem", MixMode::kElem}}};
 constexpr std::array<Name<OffloadChoice>, 2> kOffloads{{{"none", OffloadChoice::kNone}, {"cpu", OffloadChoice::kCpu}}};
-constexpr std::array<Name<StateDType>, 2> kStateDTypes{
-    {{"fp32", StateDType::kFloat32}, {"bf16", StateDType::kBFloat16}}};
+constexpr std::array<Name<StateDType>, 3> kStateDTypes{
+    {{"fp32", StateDType::kFloat32}, {"bf16", StateDType::kBFloat16}, {"8bit", StateDType::k8Bit}}};
 constexpr std::array<Name<OptimizerKind>, 3> kOptimizers{
     {{"adamw", OptimizerKind::kAdamW}, {"sgd", OptimizerKind::kSgd}, {"lars", OptimizerKind::kLars}}};
 constexpr std::array<Name<Pooling>, 3> kPoolings{

@@ -221,6 +221,9 @@ MemoryPlan plan_memory(const PlannedRun& run) {
   };
   const model::SplitTable tables =
       model::split_table(model::build_param_table(run.shape, run.geometry), model::num_frozen_units(run.frozen_blocks));
+  if (options.optimizer.state_dtype == config::StateDType::k8Bit) {
+    check_scale_blocks(tables.rest);
+  }
   const ShardLayout trained = layout_of(tables.rest);
   const std::int64_t element = bytes_of(options.compute);
   const std::int64_t frozen = tables.before.units.empty() ? 0 : layout_of(tables.before).num_elements() * element;

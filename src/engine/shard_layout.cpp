@@ -1,5 +1,7 @@
 #include "tessera/engine/shard_layout.hpp"
 
+#include "tessera/core/error.hpp"
+
 #include <algorithm>
 #include <utility>
 
@@ -47,6 +49,17 @@ ShardLayout make_shard_layout(const model::ParamTable& table, int world, std::in
   }
   close(layout.buckets.back(), used, world);
   return layout;
+}
+
+void check_scale_blocks(const model::ParamTable& table) {
+  for (std::size_t i = 1; i < table.params.size(); ++i) {
+    const model::Param& param = table.params[i - 1];
+    core::require<core::UserError>(
+        param.unit != table.params[i].unit || param.num_elements() % core::kScaleBlock == 0, "engine",
+        "--optimizer_state_dtype 8bit keeps moments in blocks of {}, and of {} elements of {} the last block would be "
+        "shared with {}; use bf16 or fp32",
+        core::kScaleBlock, param.num_elements(), param.name, table.params[i].name);
+  }
 }
 
 std::vector<ParamRange> ShardLayout::ranges(const model::ParamTable& table, int bucket, int rank) const {

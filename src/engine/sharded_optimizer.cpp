@@ -20,10 +20,10 @@ std::vector<state::Component> moments_of(config::OptimizerKind kind) {
 }  // namespace
 
 ShardedOptimizer::ShardedOptimizer(const Context& context, ParameterBuckets& parameters)
-    : context_(context),
-      part_(owned_part(context.options)),
-      moment_type_(context.options.optimizer.state_dtype == config::StateDType::kBFloat16 ? at::kBFloat16 : at::kFloat),
-      components_{state::Component::kWeight} {
+    : context_(context), part_(owned_part(context.options)), components_{state::Component::kWeight} {
+  if (context.options.optimizer.state_dtype == config::StateDType::k8Bit) {
+    check_scale_blocks(context.table);
+  }
   for (const model::Param& param : context.table.params) {
     deepest_ = std::max(deepest_, param.depth);
   }
@@ -45,13 +45,26 @@ ShardedOptimizer::ShardedOptimizer(const Context& context, ParameterBuckets& par
                        is_split() ? zeros(at::kShort) : at::Tensor()};
     state.average = context.options.averages() ? zeros(at::kFloat) : at::Tensor();
     for (std::size_t moment = 0; moment < moments.size(); ++moment) {
-      state.moments.emplace_back(zeros(moment_type_));
+      state.moments.push_back(zero_moment(bucket, size));
     }
     state.first_element =
         context.bucket(bucket).first_element + (part_ == Part::kWhole ? 0 : size * context.collectives.rank());
     state.segments = make_segments(bucket);
     states_.push_back(std::move(state));
   }
+}
+
+kernels::Moment ShardedOptimizer::zero_moment(int bucket, std::int64_t size) const {
+  const auto zeros = [&](std::int64_t count, at::ScalarType type) { return context_.state_zeros(bucket, count, type); };
+  switch (context_.options.optimizer.state_dtype) {
+    case config::StateDType::kFloat32:
+      return zeros(size, at::kFloat);
+    case config::StateDType::kBFloat16:
+      return zeros(size, at::kBFloat16);
+    case config::StateDType::k8Bit:
+      break;
+  }
+  return {zeros(size, at::kByte), zeros(core::num_scale_blocks(size), at::kFloat)};
 }
 
 std::vector<ShardedOptimizer::Segment> ShardedOptimizer::make_segments(int bucket) const {
@@ -170,7 +183,8 @@ core::DType ShardedOptimizer::dtype_of(state::Component component) const {
   if (component == state::Component::kWeight) {
     return to_dtype(context_.options.compute);
   }
-  return state::is_moment(component) ? to_dtype(moment_type_) : core::DType::kFloat32;
+  const bool is_bf16 = context_.options.optimizer.state_dtype == config::StateDType::kBFloat16;
+  return state::is_moment(component) && is_bf16 ? core::DType::kBFloat16 : core::DType::kFloat32;
 }
 
 state::StateView ShardedOptimizer::view(const OwnedRange& range, std::size_t component) const {
@@ -188,7 +202,9 @@ state::StateView ShardedOptimizer::view(const OwnedRange& range, std::size_t com
     view.data = range.average.mutable_data_ptr();
   } else {
     const std::size_t num_others = components_.size() - range.moments.size();
-    view.data = range.moments[component - num_others].values.mutable_data_ptr();
+    const kernels::Moment& moment = range.moments[component - num_others];
+    view.data = moment.values.mutable_data_ptr();
+    view.scales = moment.scales.defined() ? moment.scales.mutable_data_ptr() : nullptr;
   }
   return view;
 }

@@ -50,7 +50,7 @@ class ShardedOptimizer {
 
   /// What a checkpoint holds of each parameter. A bf16 weight comes before the fp32 master, whose restoring sets both.
   [[nodiscard]] const std::vector<state::Component>& components() const { return components_; }
-  /// How elements of a component are kept, but for the fp32 masters, which are in halves.
+  /// What elements of a component are: fp32 masters are kept in halves, and fp32 moments may be so in 8 bits.
   [[nodiscard]] core::DType dtype_of(state::Component component) const;
   /// One component of a range, without what only the parameter's table knows (name and shape).
   [[nodiscard]] state::StateView view(const OwnedRange& range, std::size_t component) const;
@@ -80,6 +80,7 @@ class ShardedOptimizer {
 
   [[nodiscard]] bool is_lars() const { return context_.options.optimizer.kind == config::OptimizerKind::kLars; }
   [[nodiscard]] bool is_split() const { return context_.options.compute != at::kFloat; }
+  [[nodiscard]] kernels::Moment zero_moment(int bucket, std::int64_t size) const;
   [[nodiscard]] std::vector<Segment> make_segments(int bucket) const;
   void append(std::vector<Segment>& segments, const Segment& segment) const;
   void update(int bucket, const Segment& segment, const at::Tensor& gradient, const Step& step) const;
@@ -87,7 +88,6 @@ class ShardedOptimizer {
 
   const Context& context_;
   Part part_;
-  at::ScalarType moment_type_;
   int deepest_ = 0;
   std::vector<state::Component> components_;
   std::vector<BucketState> states_;

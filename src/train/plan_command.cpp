@@ -29,7 +29,7 @@ std::int64_t planned_classes(const config::DataConfig& data) {
 // All that a checkpoint holds of the parameters: the weights, and the optimizer's state.
 std::int64_t checkpoint_bytes(std::int64_t num_parameters, const engine::EngineOptions& options) {
   const std::int64_t weight_and_master = options.compute == at::kFloat ? 4 : 6;
-  return num_parameters * weight_and_master + options.state_bytes(num_parameters);
+  return num_parameters * weight_and_master + options.stored_state_bytes(num_parameters);
 }
 
 struct Planned {

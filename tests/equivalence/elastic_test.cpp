@@ -170,9 +170,12 @@ void goes_on_everywhere(const Types& types) {
 TEST(Elastic, EveryWorldAndStageGoesOnFromEveryOther) { goes_on_everywhere({at::kFloat}); }
 TEST(Elastic, InBFloat16TheSameBitsAtTheSameNumberOfRanks) { goes_on_everywhere({at::kBFloat16}); }
 // Where the order of sums has changed a moment by a unit, it may be rounded to the other side: hence the same bound for
-// the few elements that this happens to.
+// the few elements that this happens to, in 8 bits too.
 TEST(Elastic, MomentsInBFloat16AreTheSameBitsAtTheSameNumberOfRanks) {
   goes_on_everywhere({at::kFloat, config::StateDType::kBFloat16});
+}
+TEST(Elastic, MomentsIn8BitsAreTheSameBitsAtTheSameNumberOfRanks) {
+  goes_on_everywhere({at::kFloat, config::StateDType::k8Bit});
 }
 
 }  // namespace

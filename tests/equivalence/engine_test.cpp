@@ -81,7 +81,9 @@ TEST_P(EngineTest, OffloadChangesNoBit) {
        {Case{OptimizerKind::kAdamW, at::kFloat, 2, 2}, Case{OptimizerKind::kAdamW, at::kBFloat16, 1, 1},
         Case{OptimizerKind::kAdamW, at::kBFloat16, 2, 2}, Case{OptimizerKind::kSgd, at::kFloat, 1, 1},
         Case{OptimizerKind::kLars, at::kBFloat16, 2, 2},
-        Case{OptimizerKind::kAdamW, at::kBFloat16, 2, 2, config::StateDType::kBFloat16}}) {
+        Case{OptimizerKind::kAdamW, at::kBFloat16, 2, 2, config::StateDType::kBFloat16},
+        Case{OptimizerKind::kAdamW, at::kBFloat16, 2, 2, config::StateDType::k8Bit},
+        Case{OptimizerKind::kLars, at::kFloat, 1, 1, config::StateDType::k8Bit}}) {
     Trial kept = trial(2);
     kept.options.optimizer.kind = tried.kind;
     kept.options.optimizer.state_dtype = tried.moments;
@@ -110,11 +112,16 @@ TEST_P(EngineTest, OffloadChangesNoBit) {
 TEST_P(EngineTest, OffloadMayChangeOnTheWay) {
   Trial steady = trial(2);
   steady.options.compute = steady.options.wire = at::kBFloat16;
-  const Outcome expected = run(steady);
-  for (const auto& [first, second] : {std::pair(1.0, 0.0), {0.0, 1.0}, {0.7, 0.3}, {0.3, 1.0}}) {
-    expect_same_bits(run_with_switch(steady, first, second), expected,
-                     fmt::format("{} offloaded, then {}", first, second));
-  }
+  const auto expect_no_change = [&](std::initializer_list<std::pair<double, double>> shares) {
+    const Outcome expected = run(steady);
+    for (const auto& [first, second] : shares) {
+      expect_same_bits(run_with_switch(steady, first, second), expected,
+                       fmt::format("{} offloaded, then {}", first, second));
+    }
+  };
+  expect_no_change({{1.0, 0.0}, {0.0, 1.0}, {0.7, 0.3}, {0.3, 1.0}});
+  steady.options.optimizer.state_dtype = config::StateDType::k8Bit;
+  expect_no_change({{0.0, 1.0}, {0.7, 0.3}});
 }
 
 // Which branches an image goes without is the image's and the epoch's affair.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace tessera::test {
@@ -35,18 +36,19 @@ class StateDTypeTest : public testing::Test {
 };
 
 TEST_F(StateDTypeTest, GoesOnBitForBit) {
-  const std::string flags = "--zero_stage 2 --optimizer_state_dtype bf16";
-  run(2, "whole", flags);
-  run(2, "parts", flags + " --max_steps 4");
-  run(2, "parts", flags + " --resume auto");
-  EXPECT_EQ(losses("parts"), losses("whole"));
-  run(2, "replicated", "--optimizer_state_dtype bf16");
-  EXPECT_EQ(losses("replicated"), losses("whole")) << "the stage changes no bit";
-  run(1, "moved", flags + " --resume " + out("parts") + "/checkpoint-step-4");
-  EXPECT_NEAR(std::stod(losses("moved").back()), std::stod(losses("whole").back()), 1e-3);
+  for (const std::string kept : {"bf16", "8bit"}) {
+    const std::string name = kept + "-";
+    const std::string flags = "--zero_stage 2 --optimizer_state_dtype " + kept;
+    run(2, name + "whole", flags);
+    run(2, name + "parts", flags + " --max_steps 4");
+    run(2, name + "parts", flags + " --resume auto");
+    EXPECT_EQ(losses(name + "parts"), losses(name + "whole")) << kept;
+    run(1, name + "moved", flags + " --resume " + out(name + "parts") + "/checkpoint-step-4");
+    EXPECT_NEAR(std::stod(losses(name + "moved").back()), std::stod(losses(name + "whole").back()), 1e-3) << kept;
+  }
 }
 
-// Every optimizer learns as with moments in fp32.
+// Every optimizer learns as with moments in fp32. In 8 bits they err by more.
 TEST_F(StateDTypeTest, LearnsAsInFp32) {
   for (const std::string optimizer : {"adamw --blr 0.02", "sgd --blr 0.5"}) {
     const std::string wide = optimizer.substr(0, optimizer.find(' '));
@@ -55,9 +57,30 @@ TEST_F(StateDTypeTest, LearnsAsInFp32) {
     const double first = std::stod(losses(wide).front());
     const double expected = std::stod(losses(wide).back());
     EXPECT_LT(expected, 0.95 * first) << optimizer << " should learn";
-    run(1, wide + "bf16", flags + " --optimizer_state_dtype bf16");
-    EXPECT_NE(losses(wide + "bf16"), losses(wide)) << "it has an effect";
-    EXPECT_NEAR(std::stod(losses(wide + "bf16").back()), expected, 0.02 * (first - expected)) << optimizer;
+    for (const auto& [kept, bound] : {std::pair<std::string, double>{"bf16", 0.02}, {"8bit", 0.05}}) {
+      run(1, wide + kept, flags + " --optimizer_state_dtype " + kept);
+      EXPECT_NE(losses(wide + kept), losses(wide)) << "it has an effect";
+      EXPECT_NEAR(std::stod(losses(wide + kept).back()), expected, bound * (first - expected)) << optimizer << kept;
+    }
+  }
+}
+
+// A checkpoint has the numbers that the codes stand for.
+TEST_F(StateDTypeTest, In8BitsIsConvertedFromAndToEverything) {
+  run(1, "8bit", "--optimizer_state_dtype 8bit --max_steps 4");
+  const std::string checkpoint = out("8bit") + "/checkpoint-step-4";
+  expect_in(tessera_ckpt("inspect " + checkpoint).output, "exp_avg exp_avg_sq fp32");
+  EXPECT_EQ(tessera_ckpt("verify " + checkpoint).status, 0);
+  EXPECT_EQ(tessera_ckpt("consolidate " + checkpoint + " --output " + out("model.safetensors")).status, 0);
+  run(1, "steady", "--optimizer_state_dtype 8bit --resume " + checkpoint + " --max_steps 5");
+  for (const std::string next : {"fp32", "bf16"}) {
+    const std::string said = "--optimizer_state_dtype (moments are converted): ";
+    expect_in(run(1, next, "--optimizer_state_dtype " + next + " --resume " + checkpoint + " --max_steps 5"),
+              said + "8bit in the checkpoint, " + next + " now");
+    EXPECT_EQ(losses(next).back(), losses("steady").back()) << "the step's loss is of weights that were there before";
+    expect_in(run(1, next + "back",
+                  "--optimizer_state_dtype 8bit --resume " + out(next) + "/checkpoint-step-5 --max_steps 6"),
+              said + next + " in the checkpoint, 8bit now");
   }
 }
 
@@ -83,7 +106,7 @@ TEST_F(StateDTypeTest, IsConvertedAndSaysSo) {
 TEST_F(StateDTypeTest, RefusesWhatItIsNot) {
   const CommandResult result = finetune(1, data(), out("none"), "--optimizer_state_dtype int4");
   EXPECT_EQ(result.status, 2);
-  expect_in(result.output, "--optimizer_state_dtype must be fp32 or bf16, not 'int4'");
+  expect_in(result.output, "--optimizer_state_dtype must be fp32, bf16 or 8bit, not 'int4'");
 }
 
 }  // namespace

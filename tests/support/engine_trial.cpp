@@ -83,7 +83,7 @@ Outcome train(const Trial& trial, comm::Collectives& collectives, const topology
   return outcome;
 }
 
-// Halves of fp32 elements lie apart; each is copied.
+// Halves of fp32 elements lie apart, as codes and scales do; each is copied.
 void copy_state(const state::StateDescription& from, const state::StateDescription& to, c10::Device device) {
   const auto bytes = [device](void* memory, std::int64_t size) {
     const bool on_host = at::globalContext().isPinnedPtr(memory, device.type());
@@ -96,10 +96,13 @@ void copy_state(const state::StateDescription& from, const state::StateDescripti
     const state::StateView& target = to.mine[i];
     ASSERT_EQ(source.parameter, target.parameter);
     ASSERT_EQ(source.component, target.component);
-    const std::int64_t size = source.num_bytes() / (source.low != nullptr ? 2 : 1);
+    const std::int64_t size = (source.num_bytes() - source.num_scale_bytes()) / (source.low != nullptr ? 2 : 1);
     bytes(target.data, size).copy_(bytes(source.data, size));
     if (source.low != nullptr) {
       bytes(target.low, size).copy_(bytes(source.low, size));
+    }
+    if (source.scales != nullptr) {
+      bytes(target.scales, source.num_scale_bytes()).copy_(bytes(source.scales, source.num_scale_bytes()));
     }
   }
 }

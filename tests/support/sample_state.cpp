@@ -1,5 +1,6 @@
 #include "support/sample_state.hpp"
 
+#include "tessera/core/scale_blocks.hpp"
 #include "tessera/core/split_float.hpp"
 
 #include <fmt/core.h>
@@ -31,9 +32,13 @@ std::int64_t product(const std::vector<std::int64_t>& extents) {
   return std::accumulate(extents.begin(), extents.end(), std::int64_t{1}, std::multiplies<>());
 }
 
+std::size_t value_bytes(const state::StateView& view) {
+  return static_cast<std::size_t>(view.num_elements()) * core::size_of(view.dtype);
+}
+
 std::vector<std::byte> sample_bytes(const state::StateView& view, int salt) {
   const state::TensorInfo tensor{view.parameter, view.component, view.dtype, view.global_shape};
-  std::vector<std::byte> bytes(static_cast<std::size_t>(view.num_bytes()));
+  std::vector<std::byte> bytes(value_bytes(view));
   for (std::int64_t element = view.begin; element < view.end; ++element) {
     const float value = sample_value(tensor, element, salt);
     const std::uint16_t rounded = core::float_to_bf16(value);
@@ -48,6 +53,11 @@ std::vector<std::byte> sample_bytes(const state::StateView& view, int salt) {
 std::size_t half_bytes(const state::StateView& view) { return static_cast<std::size_t>(view.num_bytes()) / 2; }
 
 void put_bytes(const state::StateView& view, const std::vector<std::byte>& bytes) {
+  if (view.scales != nullptr) {
+    core::encode_blocks(reinterpret_cast<const float*>(bytes.data()), state::is_signed(view.component),
+                        view.num_elements(), static_cast<std::uint8_t*>(view.data), static_cast<float*>(view.scales));
+    return;
+  }
   if (view.low == nullptr) {
     std::memcpy(view.data, bytes.data(), bytes.size());
     return;
@@ -62,7 +72,12 @@ void put_bytes(const state::StateView& view, const std::vector<std::byte>& bytes
 }
 
 std::vector<std::byte> bytes_of(const state::StateView& view) {
-  std::vector<std::byte> bytes(static_cast<std::size_t>(view.num_bytes()));
+  std::vector<std::byte> bytes(value_bytes(view));
+  if (view.scales != nullptr) {
+    core::decode_blocks(static_cast<const std::uint8_t*>(view.data), static_cast<const float*>(view.scales),
+                        state::is_signed(view.component), view.num_elements(), reinterpret_cast<float*>(bytes.data()));
+    return bytes;
+  }
   if (view.low == nullptr) {
     std::memcpy(bytes.data(), view.data, bytes.size());
     return bytes;
@@ -72,6 +87,16 @@ std::vector<std::byte> bytes_of(const state::StateView& view) {
         {static_cast<const std::uint16_t*>(view.data)[i], static_cast<const std::uint16_t*>(view.low)[i]});
     std::memcpy(bytes.data() + i * sizeof(bits), &bits, sizeof(bits));
   }
+  return bytes;
+}
+
+// fp32 numbers as they come back from a view of 8 bits.
+std::vector<std::byte> once_coded(const state::StateView& view, std::vector<std::byte> bytes) {
+  auto* const values = reinterpret_cast<float*>(bytes.data());
+  std::vector<std::uint8_t> codes(static_cast<std::size_t>(view.num_elements()));
+  std::vector<float> scales(static_cast<std::size_t>(core::num_scale_blocks(view.num_elements())));
+  core::encode_blocks(values, state::is_signed(view.component), view.num_elements(), codes.data(), scales.data());
+  core::decode_blocks(codes.data(), scales.data(), state::is_signed(view.component), view.num_elements(), values);
   return bytes;
 }
 
@@ -108,21 +133,25 @@ SampleState::SampleState(int rank, int size, const Options& options) : salt_(opt
                           : state::is_moment(component)   ? options.moments
                                                           : DType::kFloat32;
       add({shape.name, component, dtype, shape.extents}, std::max<std::int64_t>(first - start, 0),
-          std::min(last - start, count));
+          std::min(last - start, count), options.coded_moments && state::is_moment(component));
       start += count;
     }
   }
   fill();
 }
 
-void SampleState::add(const state::TensorInfo& tensor, std::int64_t begin, std::int64_t end) {
+void SampleState::add(const state::TensorInfo& tensor, std::int64_t begin, std::int64_t end, bool is_coded) {
   description_.tensors.push_back(tensor);
   if (begin >= end) {
     return;
   }
   state::StateView view{tensor.parameter, tensor.component, tensor.dtype, tensor.shape, begin, end};
-  std::byte* const memory = storage_.emplace_back(static_cast<std::size_t>(view.num_bytes())).data();
+  std::byte* const memory = storage_.emplace_back(value_bytes(view) + sizeof(float)).data();
   view.data = memory;
+  if (is_coded) {  // of so few elements, both have room where the fp32 numbers have
+    view.scales = memory;
+    view.data = memory + view.num_scale_bytes();
+  }
   if (view.component == Component::kMaster) {  // in halves, as the engine has it beside a bf16 weight
     view.low = memory + half_bytes(view);
   }
@@ -137,13 +166,16 @@ void SampleState::fill() {
 
 void SampleState::clear() {
   for (const state::StateView& view : description_.mine) {
-    put_bytes(view, std::vector<std::byte>(static_cast<std::size_t>(view.num_bytes())));
+    put_bytes(view, std::vector<std::byte>(value_bytes(view)));
   }
 }
 
 std::string SampleState::find_difference() const {
   for (const state::StateView& view : description_.mine) {
-    const auto expected = sample_bytes(view, salt_);
+    std::vector<std::byte> expected = sample_bytes(view, salt_);
+    if (view.scales != nullptr) {
+      expected = once_coded(view, expected);
+    }
     const auto actual = bytes_of(view);
     const auto [left, right] = std::mismatch(expected.begin(), expected.end(), actual.begin());
     if (left != expected.end()) {

@@ -22,6 +22,7 @@ class SampleState {
   struct Options {
     core::DType weight = core::DType::kBFloat16;  ///< fp32: without masters
     core::DType moments = core::DType::kFloat32;
+    bool coded_moments = false;  ///< in 8 bits; on one rank, whose views begin with blocks
     int salt = 0;
     bool last_rank_is_empty = false;
     bool only_weights = false;
@@ -32,14 +33,14 @@ class SampleState {
   [[nodiscard]] const state::StateDescription& description() const { return description_; }
   state::StateDescription& description() { return description_; }
 
-  /// Puts the closed form into the views, or zeros.
+  /// Puts the closed form into the views, or zeros; into moments in 8 bits what these can hold of it.
   void fill();
   void clear();
   /// The first element that is not the closed form's, for a test's message; empty where all are.
   [[nodiscard]] std::string find_difference() const;
 
  private:
-  void add(const state::TensorInfo& tensor, std::int64_t begin, std::int64_t end);
+  void add(const state::TensorInfo& tensor, std::int64_t begin, std::int64_t end, bool is_coded);
 
   int salt_;
   state::StateDescription description_;

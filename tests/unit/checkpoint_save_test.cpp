@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -218,6 +219,60 @@ TEST(Restore, ConvertsMoments) {
       EXPECT_EQ(*static_cast<const float*>(view.data), core::bf16_to_float(core::float_to_bf16(value)));
     }
   }
+}
+
+// A checkpoint has what the codes stand for; the codes come back from it.
+TEST(Restore, KeepsMomentsIn8BitsAndConvertsThem) {
+  const ScratchDirectory scratch;
+  SampleState coded(0, 1, {.coded_moments = true});
+  std::size_t copied = 0;
+  SaveRequest request = request_of(scratch.file("run"), coded, "3");
+  request.copier.to_host = [&](void* host, const void* device, std::size_t bytes) {
+    std::memcpy(host, device, bytes);
+    copied += bytes;
+  };
+  const std::string path = save(request).path;
+  std::size_t kept = 0;
+  for (const auto& view : coded.description().mine) {
+    kept += static_cast<std::size_t>(view.num_bytes());
+  }
+  EXPECT_EQ(copied, kept);
+  EXPECT_EQ(Reader(path).find("classifier.bias", Component::kExpAvg)->info.dtype, DType::kFloat32);
+  coded.clear();
+  restore(path, coded.description(), topology::Group::self(), {});
+  EXPECT_EQ(coded.find_difference(), "");
+  const SampleState wide(0, 1, {});
+  restore(path, wide.description(), topology::Group::self(), {});
+  const auto again = save(request_of(scratch.file("wide"), wide, "3")).path;
+  coded.clear();
+  restore(again, coded.description(), topology::Group::self(), {});
+  EXPECT_EQ(coded.find_difference(), "") << "fp32 and back changes nothing";
+  SampleState whole(0, 1, {});
+  coded.clear();
+  restore(save(request_of(scratch.file("whole"), whole, "3")).path, coded.description(), topology::Group::self(), {});
+  EXPECT_EQ(coded.find_difference(), "") << "from fp32, to the nearest codes";
+}
+
+// Ranges that end within a block, as other writers may make them.
+TEST(Restore, ReadsWholeBlocksOfWhateverRanges) {
+  const ScratchDirectory scratch;
+  SampleState pieces(0, 1, {});
+  auto& views = pieces.description().mine;
+  const auto whole = std::ranges::find_if(views, [](const state::StateView& view) {
+    return view.component == Component::kExpAvg && view.num_elements() > 400;
+  });
+  ASSERT_NE(whole, views.end());
+  state::StateView rest = *whole;
+  whole->end = rest.begin = 100;
+  rest.data = static_cast<float*>(rest.data) + 100;
+  views.push_back(rest);
+  const std::string path = save(request_of(scratch.file("run"), pieces, "3")).path;
+  SampleState coded(0, 1, {.coded_moments = true});
+  coded.clear();
+  const MemoryCopier copier{
+      {}, [](void* device, const void* host, std::size_t bytes) { std::memcpy(device, host, bytes); }};
+  restore(path, coded.description(), topology::Group::self(), copier);
+  EXPECT_EQ(coded.find_difference(), "");
 }
 
 TEST(Restore, NeedsNoMoreThanIsAsked) {

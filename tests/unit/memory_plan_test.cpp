@@ -65,6 +65,18 @@ TEST(MemoryPlan, MomentsInBf16TakeHalf) {
   EXPECT_EQ(bytes_of(plan_memory(run), "optimizer"), (2 + 2 + 4) * parameters);
 }
 
+TEST(MemoryPlan, MomentsIn8BitsTakeAQuarterAndTheirScales) {
+  PlannedRun run = planned({});
+  const std::int64_t parameters = bytes_of(plan_memory(run), "parameters") / 2;
+  run.options.optimizer.state_dtype = config::StateDType::k8Bit;
+  EXPECT_EQ(bytes_of(plan_memory(run), "optimizer"), (2 + 1 + 1) * parameters + 2 * parameters / 16);
+  EXPECT_EQ(run.options.state_bytes(6400), 6400 * 2 + 100 * 8);
+  EXPECT_EQ(run.options.stored_state_bytes(6400), 6400 * 8) << "a checkpoint has the numbers themselves";
+  run.options.average_decay = 0.9;
+  run.options.optimizer.kind = config::OptimizerKind::kSgd;
+  EXPECT_EQ(bytes_of(plan_memory(run), "optimizer"), (2 + 1 + 4) * parameters + parameters / 16);
+}
+
 // A bf16 parameter: 12 bytes of the optimizer with the weight's copy, and 2 of the gradient.
 TEST(MemoryPlan, OffloadMovesToTheHost) {
   PlannedRun run = planned({});

@@ -1,7 +1,9 @@
 #include "tessera/engine/shard_layout.hpp"
+#include "tessera/core/error.hpp"
 
 #include <gtest/gtest.h>
 
+#include <string>
 #include <vector>
 
 namespace tessera::engine {
@@ -61,6 +63,26 @@ TEST_P(ShardLayoutTest, NumbersElementsAsInOneBucket) {
           << unit;
     }
   }
+}
+
+// The class token lies behind the bias of the patch embedding, in one unit.
+TEST(ScaleBlocks, AreOfOneParameterEach) {
+  config::ModelShape shape = small_shape();
+  EXPECT_NO_THROW(check_scale_blocks(model::build_param_table(shape, kGeometry)));
+  model::Geometry with_token = kGeometry;
+  with_token.pooling = config::Pooling::kClassToken;
+  try {
+    check_scale_blocks(model::build_param_table(shape, with_token));
+    ADD_FAILURE() << "48 elements are no whole blocks";
+  } catch (const core::UserError& error) {
+    EXPECT_NE(std::string(error.what())
+                  .find("of 48 elements of patch_embed.proj.bias the last block would be shared "
+                        "with cls_token; use bf16 or fp32"),
+              std::string::npos)
+        << error.what();
+  }
+  shape.hidden_size = 64;
+  EXPECT_NO_THROW(check_scale_blocks(model::build_param_table(shape, with_token)));
 }
 
 TEST_P(ShardLayoutTest, PadsEachShardToTheAlignment) {

@@ -26,8 +26,8 @@ enum class OffloadChoice {
 struct OffloadRatio {
   std::optional<double> share = 1;  ///< none: auto, as little as the device's memory demands
 };
-/// Of the optimizer's moments; bf16 is rounded stochastically.
-enum class StateDType { kFloat32, kBFloat16 };
+/// Of the optimizer's moments; bf16 is rounded stochastically, and 8 bits come in blocks with a scale.
+enum class StateDType { kFloat32, kBFloat16, k8Bit };
 enum class DTypeChoice { kAuto, kBFloat16, kFloat32 };  ///< auto: bf16 on a GPU, fp32 on a CPU
 
 /// As on the command line: "cifar10", "fashion-mnist", "auto", "bf16" and so on.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "tessera/config/run_config.hpp"
+#include "tessera/core/scale_blocks.hpp"
 
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
@@ -25,6 +26,14 @@ struct OptimizerOptions {
 /// Numbers per parameter that the optimizer keeps besides the master weight.
 constexpr std::int64_t num_moments(config::OptimizerKind kind) { return kind == config::OptimizerKind::kAdamW ? 2 : 1; }
 
+/// Bytes of one moment of so many parameters.
+constexpr std::int64_t moment_bytes(config::StateDType dtype, std::int64_t num_elements) {
+  if (dtype == config::StateDType::k8Bit) {
+    return num_elements + 4 * core::num_scale_blocks(num_elements);
+  }
+  return num_elements * (dtype == config::StateDType::kFloat32 ? 4 : 2);
+}
+
 struct EngineOptions {
   int zero_stage = 0;  ///< 0: all replicated; 1: optimizer state sharded; 2: gradients too
   c10::Device device = c10::kCPU;
@@ -45,8 +54,16 @@ struct EngineOptions {
   [[nodiscard]] bool averages() const { return average_decay > 0; }
   /// Bytes of what is kept of `num_elements` parameters besides their master weights: the moments, and the averages.
   [[nodiscard]] std::int64_t state_bytes(std::int64_t num_elements) const {
-    const std::int64_t of_moment = optimizer.state_dtype == config::StateDType::kFloat32 ? 4 : 2;
-    return num_elements * (num_moments(optimizer.kind) * of_moment + (averages() ? 4 : 0));
+    return num_moments(optimizer.kind) * moment_bytes(optimizer.state_dtype, num_elements) +
+           (averages() ? 4 * num_elements : 0);
+  }
+  /// The same in a checkpoint, which has the numbers that moments in 8 bits stand for.
+  [[nodiscard]] std::int64_t stored_state_bytes(std::int64_t num_elements) const {
+    EngineOptions stored = *this;
+    if (optimizer.state_dtype == config::StateDType::k8Bit) {
+      stored.optimizer.state_dtype = config::StateDType::kFloat32;
+    }
+    return stored.state_bytes(num_elements);
   }
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "tessera/core/scale_blocks.hpp"
 #include "tessera/model/param_table.hpp"
 
 #include <cstdint>
@@ -62,6 +63,11 @@ int num_offloaded_buckets(const ShardLayout& layout, double share);
 
 /// Shards and units start at multiples of this: 128 bytes of bf16.
 constexpr std::int64_t kAlignment = 64;
+
+/// Throws UserError where blocks of moments in 8 bits (core::kScaleBlock) would begin in one parameter and end in the
+/// next one of its unit. Shards and units begin with blocks.
+void check_scale_blocks(const model::ParamTable& table);
+static_assert(kAlignment % core::kScaleBlock == 0);
 
 /// Units go into a bucket until the next one would carry it past `bucket_elements`; a unit is never split, so that a
 /// larger one has a bucket to itself.

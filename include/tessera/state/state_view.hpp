@@ -1,6 +1,7 @@
 #pragma once
 
 #include "tessera/core/dtype.hpp"
+#include "tessera/core/scale_blocks.hpp"
 
 #include <cstdint>
 #include <string>
@@ -35,6 +36,9 @@ constexpr bool is_moment(Component component) {
          component == Component::kMomentumBuffer;
 }
 
+/// Whether a moment's elements may be negative.
+constexpr bool is_signed(Component component) { return component != Component::kExpAvgSq; }
+
 /// What one rank holds of one component of one parameter: a contiguous range of its elements in row-major order.
 ///
 /// Plain data: `data` may point to device memory, and whoever reads or writes through it brings the means to copy.
@@ -49,10 +53,18 @@ struct StateView {
   void* data = nullptr;    ///< element `begin`
   /// Where an fp32 element is in two halves (core::SplitFloat): its lower ones; `data` then has the upper ones.
   void* low = nullptr;
+  /// Where fp32 elements are kept in 8 bits (core::kScaleBlock), of which `begin` is the first of a block: the scales;
+  /// `data` then has the codes, of the map that is_signed() says.
+  void* scales = nullptr;
 
   [[nodiscard]] std::int64_t num_elements() const { return end - begin; }
+  [[nodiscard]] std::int64_t num_scale_bytes() const {
+    return scales == nullptr ? 0 : 4 * core::num_scale_blocks(num_elements());
+  }
+  /// Of memory.
   [[nodiscard]] std::int64_t num_bytes() const {
-    return num_elements() * static_cast<std::int64_t>(core::size_of(dtype));
+    const auto element_bytes = static_cast<std::int64_t>(scales == nullptr ? core::size_of(dtype) : 1);
+    return num_elements() * element_bytes + num_scale_bytes();
   }
 };
 
