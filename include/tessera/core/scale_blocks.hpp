@@ -3,7 +3,9 @@
 #include "tessera/core/dynamic_map.hpp"
 #include "tessera/core/host_device.hpp"
 
+#include <array>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 
 namespace tessera::core {
@@ -37,12 +39,24 @@ TESSERA_HOST_DEVICE constexpr std::uint32_t scale_bits(std::uint32_t greatest) {
 /// A number times this is its share of the scale.
 TESSERA_ELEMENT_FUNCTION float share_factor(float scale) { return scale != 0 ? 1 / scale : 0.0F; }
 
+/// DynamicMap::share_of() by code: on a CPU looking one up takes half the time of computing eight at once.
+template <bool kSigned>
+constexpr std::array<float, 256> all_shares() {
+  std::array<float, 256> shares{};
+  for (std::size_t code = 0; code < shares.size(); ++code) {
+    shares[code] = DynamicMap<kSigned>::share_of(static_cast<std::uint8_t>(code));
+  }
+  return shares;
+}
+template <bool kSigned>
+inline constexpr std::array<float, 256> kShares = all_shares<kSigned>();
+
 /// The numbers of a block of `size` elements.
 template <bool kSigned>
 [[gnu::always_inline]] inline void decode_block(const std::uint8_t* codes, float scale, std::int64_t size,
                                                 float* values) {
   for (std::int64_t i = 0; i < size; ++i) {
-    values[i] = DynamicMap<kSigned>::share_of(codes[i]) * scale;
+    values[i] = kShares<kSigned>[codes[i]] * scale;
   }
 }
 
