@@ -33,7 +33,7 @@ TEXT
 
 own=([steps]='')
 parse_experiment "$@"
-leave_out --config --zero_stage --deepspeed --deepspeed_config --offload_optimizer --offload_ratio --gradient_checkpointing \
+leave_out --config --zero_stage --deepspeed --deepspeed_config --offload_optimizer --offload_ratio --offload_gradients --gradient_checkpointing \
   --max_steps --world_size --output_dir
 [[ -x $bin/step_bench || -n ${TESSERA_CONTAINER:-} ]] || refuse "$bin/step_bench is not there: build with jobs/setup.sh --tests"
 recipe

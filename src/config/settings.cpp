@@ -201,13 +201,17 @@ Settings zero_settings(ZeroConfig& zero) {
        "keep local gradients over the micro-steps and reduce once: more memory, less traffic", Range::kAny,
        "zero_optimization.reduce_at_boundary"},
       {"offload_optimizer", "none|cpu", kForTraining, &zero.offload_optimizer,
-       "cpu: gradients and the optimizer's state live in host memory, where the optimizer computes; stages 1 and 2",
-       Range::kAny, "zero_optimization.offload_optimizer.device"},
+       "cpu: the optimizer's state lives in host memory, and the GPU updates it there; stages 1 and 2", Range::kAny,
+       "zero_optimization.offload_optimizer.device"},
       {"offload_ratio", "SHARE|auto", kForTraining, &zero.offload_ratio,
        "how much of that goes to host memory, from 0 to 1, in whole buckets; the rest stays on the GPU; auto: as "
        "little "
        "as the GPU's memory demands",
        Range::kShare, "zero_optimization.offload_optimizer.ratio"},
+      {"offload_gradients", "auto|none|cpu", kForTraining, &zero.offload_gradients,
+       "cpu: the reduced gradients of what is offloaded live in host memory too, which is slower; auto: where the GPU "
+       "has no room for them",
+       Range::kAny, "zero_optimization.offload_optimizer.gradients"},
       {"communication_data_type", "", kNoVerb, &zero.communication_data_type,
        "gradients on the wire: fp32 or bf16; auto: as the parameters", Range::kAny, "communication_data_type"},
   };

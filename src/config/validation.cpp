@@ -116,9 +116,12 @@ void check_zero(const Checked& checked) {
           "{} is cpu but {} keeps the gradients of all micro-steps on the device: leave one of them out",
           checked.called("offload_optimizer"), checked.called("reduce_at_boundary"));
     }
-  } else if (checked.given("offload_ratio") && run.zero.offload_ratio.share != 1) {
-    checked.problems.add("{} has no effect without --offload_optimizer cpu: give that, or leave it out",
-                         checked.called("offload_ratio"));
+  } else {
+    const bool ratio = checked.given("offload_ratio") && run.zero.offload_ratio.share != 1;
+    if (ratio || run.zero.offload_gradients == GradientOffload::kCpu) {
+      checked.problems.add("{} has no effect without --offload_optimizer cpu: give that, or leave it out",
+                           checked.called(ratio ? "offload_ratio" : "offload_gradients"));
+    }
   }
   if (checked.command.verb == Verb::kLinprobe && run.zero.communication_data_type == core::DType::kBFloat16) {
     checked.problems.add("{} is bf16 but the head of a linear probe is fp32: its gradients travel in fp32",

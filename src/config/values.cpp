@@ -38,6 +38,8 @@ constexpr std::array<Name<GradientCheckpointing>, 4> kCheckpointing{
      {"feed_forward", GradientCheckpointing::kFeedForward},
      {"block", GradientCheckpointing::kBlock},
      {"auto", GradientCheckpointing::kAuto}}};
+constexpr std::array<Name<GradientOffload>, 3> kGradientOffloads{
+    {{"auto", GradientOffload::kAuto}, {"none", GradientOffload::kNone}, {"cpu", GradientOffload::kCpu}}};
 constexpr std::array<Name<MixMode>, 3> kMixModes{
     {{"batch", MixMode::kBatch}, {"pair", MixMode::kPair}, {"elem", MixMode::kElem}}};
 constexpr std::array<Name<OffloadChoice>, 2> kOffloads{{{"none", OffloadChoice::kNone}, {"cpu", OffloadChoice::kCpu}}};
@@ -57,6 +59,7 @@ const auto& names_of(DTypeChoice /*tag*/) { return kDTypes; }
 const auto& names_of(EraseMode /*tag*/) { return kEraseModes; }
 const auto& names_of(GradientCheckpointing /*tag*/) { return kCheckpointing; }
 const auto& names_of(MixMode /*tag*/) { return kMixModes; }
+const auto& names_of(GradientOffload /*tag*/) { return kGradientOffloads; }
 const auto& names_of(OffloadChoice /*tag*/) { return kOffloads; }
 const auto& names_of(StateDType /*tag*/) { return kStateDTypes; }
 const auto& names_of(OptimizerKind /*tag*/) { return kOptimizers; }

@@ -16,8 +16,8 @@ namespace tessera::config {
 using Field = std::variant<bool*, int*, std::int64_t*, std::uint64_t*, double*, std::string*, std::optional<int>*,
                            std::optional<std::int64_t>*, std::optional<double>*, std::optional<core::DType>*,
                            DatasetKind*, DeviceChoice*, CollectivesChoice*, DTypeChoice*, OptimizerKind*, EraseMode*,
-                           MixMode*, GradientCheckpointing*, OffloadChoice*, OffloadRatio*, StateDType*,
-                           std::optional<ShareRange>*, std::optional<ByteCount>*>;
+                           MixMode*, GradientCheckpointing*, OffloadChoice*, GradientOffload*, OffloadRatio*,
+                           StateDType*, std::optional<ShareRange>*, std::optional<ByteCount>*>;
 
 /// A setting's value as JSON and messages know it; monostate is "none".
 using Scalar = std::variant<std::monostate, bool, std::int64_t, double, std::string>;

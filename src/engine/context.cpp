@@ -17,15 +17,16 @@ at::Tensor Context::zeros(std::int64_t num_elements, at::ScalarType dtype) const
 }
 
 at::Tensor Context::host_zeros(std::int64_t num_elements, at::ScalarType dtype) const {
-  const auto type = at::TensorOptions().dtype(dtype);
   if (options.device.is_cpu()) {
-    return at::zeros({num_elements}, type);
+    return zeros(num_elements, dtype);
   }
   const auto bytes = static_cast<std::size_t>(num_elements) * c10::elementSize(dtype);
   std::shared_ptr<std::byte> memory = topology::pinned_memory(bytes);
   std::byte* const first = memory.get();
+  at::from_blob(first, {static_cast<std::int64_t>(bytes)}, at::TensorOptions().dtype(at::kByte)).zero_();
   const auto release = [memory = std::move(memory)](void*) mutable { memory.reset(); };
-  return at::from_blob(first, {num_elements}, release, type).zero_();
+  return at::from_blob(first, {num_elements}, release, at::TensorOptions().dtype(dtype).device(options.device),
+                       options.device);
 }
 
 at::Tensor Context::shard(const at::Tensor& whole, int index) const {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "engine/host_side.hpp"
+#include "engine/side_stream.hpp"
 #include "tessera/comm/collectives.hpp"
 #include "tessera/engine/options.hpp"
 #include "tessera/engine/shard_layout.hpp"
@@ -18,8 +18,8 @@ struct Context {
   comm::Collectives& collectives;
   const kernels::Ops& ops;
   const EngineOptions options;
-  HostSide* const host = nullptr;  ///< where some of the optimizer's state is offloaded
-  const int num_on_host = host == nullptr ? 0 : num_offloaded_buckets(layout, options.offload);  ///< buckets
+  SideStream* const side = nullptr;  ///< where some of the optimizer's state is offloaded
+  const int num_on_host = side == nullptr ? 0 : num_offloaded_buckets(layout, options.offload);  ///< buckets
 
   [[nodiscard]] int num_buckets() const { return static_cast<int>(layout.buckets.size()); }
   [[nodiscard]] const Bucket& bucket(int index) const { return layout.buckets[static_cast<std::size_t>(index)]; }
@@ -28,17 +28,13 @@ struct Context {
 
   /// A flat tensor of zeros on the run's device.
   [[nodiscard]] at::Tensor zeros(std::int64_t num_elements, at::ScalarType dtype) const;
-  /// The same in host memory, pinned if the run's device is another.
+  /// The same in pinned host memory, which kernels of the run's device read and write over the bus: a tensor of that
+  /// device for all who use it.
   [[nodiscard]] at::Tensor host_zeros(std::int64_t num_elements, at::ScalarType dtype) const;
-  /// Whether a bucket's gradient and optimizer state are offloaded.
+  /// Whether a bucket's optimizer state is in host memory, and whether its reduced gradient is too.
   [[nodiscard]] bool is_on_host(int bucket) const { return bucket < num_on_host; }
-  /// Where these live, what computes there, and zeros there.
-  [[nodiscard]] c10::Device state_device(int bucket) const {
-    return is_on_host(bucket) ? c10::Device(c10::kCPU) : options.device;
-  }
-  [[nodiscard]] const kernels::Ops& state_ops(int bucket) const {
-    return is_on_host(bucket) ? kernels::ops_for(c10::kCPU) : ops;
-  }
+  [[nodiscard]] bool gradient_is_on_host(int bucket) const { return options.offload_gradients && is_on_host(bucket); }
+  /// Zeros where a bucket's optimizer state is.
   [[nodiscard]] at::Tensor state_zeros(int bucket, std::int64_t num_elements, at::ScalarType dtype) const {
     return is_on_host(bucket) ? host_zeros(num_elements, dtype) : zeros(num_elements, dtype);
   }

@@ -3,10 +3,10 @@
 #include "engine/context.hpp"
 #include "engine/gradient_buckets.hpp"
 #include "engine/gradient_sums.hpp"
-#include "engine/host_side.hpp"
 #include "engine/initialise.hpp"
 #include "engine/parameter_buckets.hpp"
 #include "engine/sharded_optimizer.hpp"
+#include "engine/side_stream.hpp"
 #include "engine/whole_weights.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/progress_board.hpp"
@@ -60,10 +60,10 @@ class Engine::Impl {
   Impl(const EngineParts& parts, const EngineOptions& options)
       : group(parts.group),
         tables(model::split_table(parts.table, parts.num_frozen_units)),
-        host(options.offload > 0 ? std::make_unique<HostSide>(options.device) : nullptr),
+        side(options.offload > 0 ? std::make_unique<SideStream>(options.device) : nullptr),
         context{tables.rest,       make_shard_layout(tables.rest, parts.collectives.size(), options.bucket_elements),
                 parts.collectives, parts.ops,
-                options,           host.get()},
+                options,           side.get()},
         parameters(context),
         gradients(make_gradient_buckets(
             context, [this](int bucket, const at::Tensor& shard) { gradient_sums.add(bucket, shard); })),
@@ -76,12 +76,7 @@ class Engine::Impl {
 
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
-  // Where a step failed, the host's thread may still have jobs, on members that go before it.
-  ~Impl() {
-    if (host) {
-      host->worker.stop();
-    }
-  }
+  ~Impl() = default;
 
   // Buckets in the order in which the next forward pass needs them.
   template <class Function>
@@ -102,16 +97,23 @@ class Engine::Impl {
   void update(double lr, double gradient_scale);
   [[nodiscard]] double clip_factor(double norm) const;
   void count_skip(double norm);
-  // What the optimizer has of the weights arrives where the model computes, on every rank.
+  // What is offloaded is for the calling thread to read and write, which no stream orders.
+  void settle_host_memory() const {
+    if (side) {
+      side->follow_current();
+      side->synchronize();
+    }
+  }
+  // What a rank owns of the weights arrives on every other.
   void gather_all();
 
   // What these ranks answer for; of the buffers each rank has all, and the first one answers for them.
   [[nodiscard]] state::StateDescription describe(const std::vector<int>& ranks, bool has_buffers) const;
 
   const topology::Group group;
-  const model::SplitTable tables;        // frozen, trained
-  const std::unique_ptr<HostSide> host;  // where something is offloaded
-  const Context context;                 // of what is trained
+  const model::SplitTable tables;          // frozen, trained
+  const std::unique_ptr<SideStream> side;  // where something is offloaded
+  const Context context;                   // of what is trained
   ParameterBuckets parameters;
   std::unique_ptr<GradientBuckets> gradients;
   ShardedOptimizer optimizer;
@@ -125,19 +127,14 @@ class Engine::Impl {
 };
 
 Engine::Impl::Sums Engine::Impl::sums_over_ranks(const at::Tensor& metrics) {
-  // The host's thread adds up its own, as they arrive.
   for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
-    if (!context.is_on_host(bucket)) {
-      gradient_sums.add(bucket, gradients->reduced(bucket));
+    const at::Tensor gradient = gradients->reduced(bucket);
+    if (!context.gradient_is_on_host(bucket)) {  // of those it was done as they left
+      gradient_sums.add(bucket, gradient);
     }
   }
   std::vector<double> all = [&] {
     const core::ProgressBoard::Wait waiting(group.board(), {"the device's work of this step, with all reductions"});
-    for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
-      if (context.is_on_host(bucket)) {
-        gradients->reduced(bucket);
-      }
-    }
     return gradient_sums.with(metrics);
   }();
   group.sum(all);
@@ -167,34 +164,26 @@ void Engine::Impl::count_skip(double norm) {
 void Engine::Impl::update(double lr, double gradient_scale) {
   ++num_updates;
   const ShardedOptimizer::Step step{lr, gradient_scale, num_updates};
-  // The host begins first: it takes longer, and its uploads then wait for nothing that the device updates.
+  // What is offloaded waits for the bus, and for nothing that is updated without it.
+  if (side) {
+    side->follow_current();
+  }
   in_forward_order([&](int bucket) {
+    const at::Tensor gradient = gradients->reduced(bucket);
     if (context.is_on_host(bucket)) {
-      const auto update = [this, bucket, gradient = gradients->reduced(bucket), step] {
-        optimizer.update(bucket, gradient, step);
-      };
-      parameters.update_on_host(bucket, update, optimizer.weight(bucket));
+      parameters.update_aside(bucket, [&] { optimizer.update(bucket, gradient, step); });
+      return;
     }
-  });
-  in_forward_order([&](int bucket) {
-    if (!context.is_on_host(bucket)) {
-      optimizer.update(bucket, gradients->reduced(bucket), step);
-      if (owned_part(context.options) == Part::kShard) {
-        parameters.gather(bucket);
-      }
+    optimizer.update(bucket, gradient, step);
+    if (owned_part(context.options) == Part::kShard) {
+      parameters.gather(bucket);
     }
   });
 }
 
 void Engine::Impl::gather_all() {
   if (owned_part(context.options) == Part::kShard) {
-    in_forward_order([&](int bucket) {
-      if (context.is_on_host(bucket)) {
-        parameters.upload(bucket, optimizer.weight(bucket));
-      } else {
-        parameters.gather(bucket);
-      }
-    });
+    in_forward_order([&](int bucket) { parameters.gather(bucket); });
     parameters.wait_for_all();
   }
 }
@@ -237,14 +226,15 @@ state::StateDescription Engine::Impl::describe(const std::vector<int>& ranks, bo
 Engine::Engine(const EngineParts& parts, const EngineOptions& options)
     : impl_(std::make_unique<Impl>(parts, options)) {}
 
-// The last step's gathers may still write into the buckets. A run that ends well lets them come in; one that fails does
-// not wait for ranks that may be gone.
+// The last step's gathers may still write into the buckets, and its updates into host memory. A run that ends well lets
+// them come in; one that fails does not wait for ranks that may be gone.
 Engine::~Engine() {
   if (std::uncaught_exceptions() > 0) {
     return;
   }
   try {
     impl_->parameters.wait_for_all();
+    impl_->settle_host_memory();
   } catch (const std::exception&) {
     return;  // nobody is left to hear of it
   }
@@ -260,7 +250,7 @@ void Engine::initialise(const FillPiece& fill) {
       for (OwnedRange& range : impl.optimizer.ranges(bucket, rank)) {
         fill_pieces(impl.context, fill, {range.param, range.begin, range.end, 0},
                     [&](std::int64_t offset, const at::Tensor& made) {
-                      const at::Tensor piece = made.to(impl.context.state_device(bucket));
+                      const at::Tensor piece = made.to(impl.context.options.device);
                       kernels::split_parameter(piece, kernels::narrow(range.parameter, offset, piece.numel()));
                       if (range.average.defined()) {
                         range.average.narrow(0, offset, piece.numel()).copy_(piece);
@@ -324,13 +314,14 @@ StepOutcome Engine::finish_step(double lr, const at::Tensor& metrics, const std:
 
 state::StateDescription Engine::state_to_save() const {
   const int rank = impl_->context.collectives.rank();
-  if (impl_->host) {
-    impl_->parameters.wait_for_all();
-  }
+  impl_->settle_host_memory();
   return impl_->describe({rank}, rank == 0);
 }
 
-state::StateDescription Engine::state_to_restore() const { return impl_->describe(ranks_held(impl_->context), true); }
+state::StateDescription Engine::state_to_restore() const {
+  impl_->settle_host_memory();
+  return impl_->describe(ranks_held(impl_->context), true);
+}
 
 void Engine::finish_restore(std::int64_t num_updates) {
   impl_->num_updates = num_updates;

@@ -9,7 +9,8 @@ Part owned_part(const EngineOptions& options) { return options.zero_stage == 0 ?
 std::int64_t ring_size(const EngineOptions& options) { return options.overlap ? 3 : 2; }
 
 GradientStrategy choose_gradient_strategy(const EngineOptions& options, int world) {
-  if (options.offload > 0 || (options.zero_stage == 2 && world > 1 && !options.reduce_at_boundary)) {
+  const bool offloads_gradients = options.offload > 0 && options.offload_gradients;
+  if (offloads_gradients || (options.zero_stage == 2 && world > 1 && !options.reduce_at_boundary)) {
     return GradientStrategy::kPartitioned;
   }
   const bool adds_up_in_place = options.compute == at::kFloat || options.accumulation_steps == 1;
@@ -17,7 +18,7 @@ GradientStrategy choose_gradient_strategy(const EngineOptions& options, int worl
   return adds_up_in_place && wire_is_the_same ? GradientStrategy::kDirect : GradientStrategy::kAccumulated;
 }
 
-std::unique_ptr<GradientBuckets> make_gradient_buckets(const Context& context, HostShardWork host_work) {
+std::unique_ptr<GradientBuckets> make_gradient_buckets(const Context& context, LeavingShardWork work) {
   switch (choose_gradient_strategy(context.options, context.layout.world)) {
     case GradientStrategy::kDirect:
       return make_direct_gradients(context);
@@ -26,7 +27,7 @@ std::unique_ptr<GradientBuckets> make_gradient_buckets(const Context& context, H
     case GradientStrategy::kPartitioned:
       break;
   }
-  return make_partitioned_gradients(context, std::move(host_work));
+  return make_partitioned_gradients(context, std::move(work));
 }
 
 }  // namespace tessera::engine

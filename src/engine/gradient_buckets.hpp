@@ -25,23 +25,24 @@ class GradientBuckets : public model::Gradients {
   virtual at::Tensor reduced(int bucket) = 0;
 };
 
-/// Offload: what the host's thread does with this rank's shard of a bucket as soon as all micro-steps are in it.
-using HostShardWork = std::function<void(int bucket, const at::Tensor& shard)>;
+/// What is done with this rank's shard of a bucket whose gradient is offloaded, once all micro-steps are in it and, of
+/// one micro-step, before it leaves the device. On the side stream.
+using LeavingShardWork = std::function<void(int bucket, const at::Tensor& shard)>;
 
 /// The strategy for these options: what lives where, and when it is reduced.
-///   partitioned: stage 2, and stage 1 with offload. A small ring of whole buckets; each micro-step is reduce-scattered
-///     into the shard, which lives where the bucket's optimizer state does: on the device or in host memory.
+///   partitioned: stage 2 on several ranks, and offloaded gradients. A small ring of whole buckets; each micro-step is
+///     reduce-scattered into the shard, on the device or in host memory.
 ///   direct: stages 0 and 1, or one rank, or stage 2 reducing at the boundary. Whole gradients are kept in the
 ///     parameters' dtype and reduced in place at the last micro-step.
 ///   accumulated: as direct, where several bf16 micro-steps are to be added up in fp32, or the wire has another dtype.
-std::unique_ptr<GradientBuckets> make_gradient_buckets(const Context& context, HostShardWork host_work);
+std::unique_ptr<GradientBuckets> make_gradient_buckets(const Context& context, LeavingShardWork work);
 
 /// Which part of a bucket the options leave to this rank.
 Part owned_part(const EngineOptions& options);
 
 std::unique_ptr<GradientBuckets> make_direct_gradients(const Context& context);
 std::unique_ptr<GradientBuckets> make_accumulated_gradients(const Context& context);
-std::unique_ptr<GradientBuckets> make_partitioned_gradients(const Context& context, HostShardWork host_work);
+std::unique_ptr<GradientBuckets> make_partitioned_gradients(const Context& context, LeavingShardWork work);
 
 /// Names the strategy that make_gradient_buckets takes, for the plan.
 enum class GradientStrategy : std::uint8_t { kDirect, kAccumulated, kPartitioned };

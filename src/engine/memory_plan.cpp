@@ -23,7 +23,6 @@ constexpr std::int64_t kGpuWorkspaceBytes = std::int64_t{64} << 20U;
 struct Sides {
   std::int64_t device = 0;
   std::int64_t host = 0;
-  std::int64_t largest_on_host = 0;
   std::string on_host;  // "13 of 21 buckets"; empty: none or all
 };
 
@@ -33,7 +32,6 @@ Sides sides_of(const EngineOptions& options, const ShardLayout& layout) {
   Sides sides;
   for (const Bucket& bucket : layout.buckets | std::views::take(num_on_host)) {
     sides.host += bucket.num_elements;
-    sides.largest_on_host = std::max(sides.largest_on_host, bucket.num_elements);
   }
   sides.device = layout.num_elements() - sides.host;
   if (num_on_host > 0 && num_on_host < num_buckets) {
@@ -45,6 +43,11 @@ Sides sides_of(const EngineOptions& options, const ShardLayout& layout) {
 // Of reduced gradients, as they arrive; one rank sends nothing.
 std::int64_t arriving_bytes(const EngineOptions& options, int world) {
   return bytes_of(world == 1 ? options.compute : options.wire);
+}
+
+// Of reduced gradients, as they are kept: several micro-steps are added up in fp32.
+std::int64_t kept_bytes(const EngineOptions& options, int world) {
+  return options.accumulation_steps == 1 ? arriving_bytes(options, world) : 4;
 }
 
 std::vector<MemoryItem> gradient_items(const EngineOptions& options, const ShardLayout& layout) {
@@ -67,8 +70,8 @@ std::vector<MemoryItem> gradient_items(const EngineOptions& options, const Shard
     case GradientStrategy::kPartitioned:
       break;
   }
-  const std::int64_t kept = options.accumulation_steps == 1 ? arriving_bytes(options, layout.world) : 4;
-  return {{"gradients", sides_of(options, layout).device / layout.world * kept, "this rank's shard"},
+  const std::int64_t here = options.offload_gradients ? sides_of(options, layout).device : whole;
+  return {{"gradients", here / layout.world * kept_bytes(options, layout.world), "this rank's shard"},
           made,
           cast_if(casts && layout.world > 1)};
 }
@@ -92,22 +95,17 @@ std::string what_is_kept(const EngineOptions& options) {
                      options.zero_stage == 0 ? "whole" : "this rank's shard");
 }
 
-// What offload, if there is any, has in host memory in place of the device's, and of the weights a copy.
+// What offload, if there is any, has in host memory in place of the device's.
 std::vector<MemoryItem> offloaded_items(const EngineOptions& options, const ShardLayout& layout) {
   const Sides sides = sides_of(options, layout);
   if (sides.host == 0) {
     return {};
   }
   const std::int64_t owned = sides.host / layout.world;
-  const std::int64_t arriving = arriving_bytes(options, layout.world);
-  const bool adds_up = options.accumulation_steps > 1;
   const std::string part = sides.on_host.empty() ? "" : " of " + sides.on_host;
-  std::vector<MemoryItem> items{{"optimizer", owned * bytes_of(options.compute) + optimizer_bytes(options, owned),
-                                 what_is_kept(options) + part + ", with a copy of its weights"},
-                                {"gradients", owned * (adds_up ? 4 : arriving), "this rank's shard" + part}};
-  if (adds_up) {
-    const std::int64_t largest = sides.largest_on_host / layout.world;
-    items.push_back({"gradient landings", ring_size(options) * largest * arriving, "shards that are to be added"});
+  std::vector<MemoryItem> items{{"optimizer", optimizer_bytes(options, owned), what_is_kept(options) + part}};
+  if (options.offload_gradients) {
+    items.push_back({"gradients", owned * kept_bytes(options, layout.world), "this rank's shard" + part});
   }
   return items;
 }

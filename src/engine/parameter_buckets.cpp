@@ -7,7 +7,7 @@ namespace tessera::engine {
 ParameterBuckets::ParameterBuckets(const Context& context)
     : context_(context),
       gathers_(static_cast<std::size_t>(context.num_buckets())),
-      arrivals_(static_cast<std::size_t>(context.num_buckets())) {
+      updates_(static_cast<std::size_t>(context.num_buckets())) {
   for (const Bucket& bucket : context.layout.buckets) {
     buckets_.push_back(context.zeros(bucket.num_elements, context.options.compute));
   }
@@ -17,12 +17,7 @@ ParameterBuckets::ParameterBuckets(const Context& context)
 }
 
 at::Tensor ParameterBuckets::weight(int unit) {
-  const int bucket = context_.place(unit).bucket;
-  settle(bucket);
-  comm::Ticket& gather = gathers_[static_cast<std::size_t>(bucket)];
-  if (gather.pending()) {
-    gather.wait(context_.stream());
-  }
+  settle(context_.place(unit).bucket);
   return units_[static_cast<std::size_t>(unit)];
 }
 
@@ -40,46 +35,25 @@ void ParameterBuckets::gather_behind(int bucket, core::Stream producer) {
   gathers_[static_cast<std::size_t>(bucket)] = std::move(ticket);
 }
 
-void ParameterBuckets::update_on_host(int bucket, std::function<void()> update, const at::Tensor& values) {
-  HostSide& host = *context_.host;
-  const auto uploaded = std::make_shared<SideCopies::Done>();
-  const at::Tensor shard = context_.shard(whole(bucket), bucket);
-  // The shard may still be read, by the last backward pass: the upload follows that.
-  host.up.follow_current();
-  arrivals_[static_cast<std::size_t>(bucket)] = {
-      host.worker.submit([&host, update = std::move(update), uploaded, shard, values] {
-        update();
-        *uploaded = host.up.copy(shard, values);
-      }),
-      uploaded};
-}
-
-void ParameterBuckets::upload(int bucket, const at::Tensor& values) {
-  update_on_host(
-      bucket, [] {}, values);
-  settle(bucket);
+void ParameterBuckets::update_aside(int bucket, const std::function<void()>& update) {
+  SideStream::Done updated = context_.side->run(update);
+  if (context_.one_rank()) {
+    updates_[static_cast<std::size_t>(bucket)] = std::move(updated);
+  } else {
+    gather_behind(bucket, context_.side->stream());
+  }
 }
 
 void ParameterBuckets::settle(int bucket) {
-  Arrival& arrival = arrivals_[static_cast<std::size_t>(bucket)];
-  if (!arrival.job.valid()) {
-    return;
-  }
-  std::exchange(arrival.job, {}).get();
-  if (context_.one_rank()) {
-    arrival.uploaded->block_current();
-  } else {
-    gather_behind(bucket, context_.host->up.stream());
-  }
+  const auto index = static_cast<std::size_t>(bucket);
+  std::exchange(updates_[index], {}).block_current();
+  gathers_[index].wait(context_.stream());
 }
 
 void ParameterBuckets::wait_for_all() {
+  // In the order in which they were issued: forward order, which is the buckets' reverse.
   for (int bucket = context_.num_buckets() - 1; bucket >= 0; --bucket) {
     settle(bucket);
-  }
-  // In the order in which they were issued: forward order, which is the buckets' reverse.
-  for (auto gather = gathers_.rbegin(); gather != gathers_.rend(); ++gather) {
-    gather->wait(context_.stream());
   }
 }
 

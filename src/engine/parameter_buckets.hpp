@@ -6,15 +6,12 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
-#include <future>
-#include <memory>
 #include <vector>
 
 namespace tessera::engine {
 
 /// The whole parameters, on every rank, bucket by bucket. A bucket is gathered from its owners' shards behind the
-/// optimizer; the first use of one of its units makes the current stream wait for it. Where the optimizer is offloaded,
-/// that use first waits for the host to have made the shard.
+/// optimizer; the first use of one of its units makes the current stream wait for it.
 class ParameterBuckets final : public model::Weights {
  public:
   explicit ParameterBuckets(const Context& context);
@@ -25,22 +22,14 @@ class ParameterBuckets final : public model::Weights {
 
   /// Starts the all-gather of a bucket. Collective over the run.
   void gather(int bucket);
-  /// Offload: `update`, on the host's thread, makes the values of this rank's shard in `values`; they then go up.
-  /// Called for the buckets in forward order. Collective over the run.
-  void update_on_host(int bucket, std::function<void()> update, const at::Tensor& values);
-  /// Offload: `values` of the host go up, and are gathered. Collective over the run.
-  void upload(int bucket, const at::Tensor& values);
+  /// Offload: `update` makes this rank's shard anew, on the side stream; it is gathered behind that. Called for the
+  /// buckets in forward order. Collective over the run.
+  void update_aside(int bucket, const std::function<void()>& update);
   /// Makes the current stream wait for all of them. Collective over the run.
   void wait_for_all();
 
  private:
-  // A shard that the host makes. The host's thread writes `uploaded` before `job` ends.
-  struct Arrival {
-    std::shared_future<void> job;
-    std::shared_ptr<SideCopies::Done> uploaded;
-  };
-
-  // Waits for the host's update of a bucket, if there is one, and starts the all-gather behind its upload.
+  // The current stream waits for what is under way to a bucket.
   void settle(int bucket);
   void gather_behind(int bucket, core::Stream producer);
 
@@ -48,7 +37,7 @@ class ParameterBuckets final : public model::Weights {
   std::vector<at::Tensor> buckets_;
   std::vector<at::Tensor> units_;
   std::vector<comm::Ticket> gathers_;
-  std::vector<Arrival> arrivals_;
+  std::vector<SideStream::Done> updates_;  // one rank's, of offloaded buckets
 };
 
 }  // namespace tessera::engine

@@ -1,9 +1,7 @@
 #include "engine/gradient_buckets.hpp"
-#include "engine/host_shards.hpp"
 #include "engine/reduction.hpp"
 
 #include <memory>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -15,29 +13,27 @@ at::ScalarType arriving_type(const Context& context) {
   return context.one_rank() ? context.options.compute : context.options.wire;
 }
 
-// ZeRO-2 and offload: a rank keeps its shard alone, on the device or, where the bucket's state is the host's, there.
-// Whole buckets exist in a small ring, until they are reduce-scattered.
+// ZeRO-2 and offloaded gradients: a rank keeps its shard alone, on the device or in host memory. Whole buckets exist in
+// a small ring, until they are reduce-scattered.
 class PartitionedGradients final : public GradientBuckets {
  public:
-  PartitionedGradients(const Context& context, HostShardWork host_work)
-      : context_(context), outgoing_(context, arriving_type(context)) {
-    const EngineOptions& options = context.options;
+  PartitionedGradients(const Context& context, LeavingShardWork work)
+      : context_(context),
+        work_(std::move(work)),
+        outgoing_(context, arriving_type(context)),
+        kept_(static_cast<std::size_t>(context.num_buckets())) {
     // One micro-step arrives as it is; several are added up in fp32.
-    const at::ScalarType kept = options.accumulation_steps == 1 ? arriving_type(context) : at::kFloat;
+    const at::ScalarType kept = adds_up() ? at::kFloat : arriving_type(context);
     for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
-      shards_.push_back(context.is_on_host(bucket) ? at::Tensor()
-                                                   : context.zeros(context.bucket(bucket).shard_elements, kept));
-    }
-    if (context.host != nullptr) {
-      on_host_.emplace(context, arriving_type(context), std::move(host_work));
+      const std::int64_t size = context.bucket(bucket).shard_elements;
+      shards_.push_back(context.gradient_is_on_host(bucket) ? context.host_zeros(size, kept)
+                                                            : context.zeros(size, kept));
     }
   }
 
   void begin_micro_step(bool first, bool last) override {
     first_ = first;
-    if (on_host_) {
-      on_host_->begin_micro_step(first, last);
-    }
+    last_ = last;
     outgoing_.begin_micro_step();
   }
 
@@ -49,27 +45,40 @@ class PartitionedGradients final : public GradientBuckets {
       return;
     }
     const int bucket = context_.place(unit).bucket;
-    if (context_.is_on_host(bucket)) {
-      send_down(whole, bucket);
+    if (context_.gradient_is_on_host(bucket)) {
+      send_away(whole, bucket);
     } else {
       keep_here(whole, bucket);
     }
   }
 
   at::Tensor reduced(int bucket) override {
-    if (context_.is_on_host(bucket)) {
-      return on_host_->sum(bucket);
+    const auto index = static_cast<std::size_t>(bucket);
+    if (context_.gradient_is_on_host(bucket)) {
+      kept_[index].block_current();
+    } else {
+      outgoing_.settle_all();
     }
-    outgoing_.settle_all();
-    return shards_[static_cast<std::size_t>(bucket)];
+    return shards_[index];
   }
 
  private:
-  void send_down(const at::Tensor& whole, int bucket) {
+  [[nodiscard]] bool adds_up() const { return context_.options.accumulation_steps > 1; }
+
+  // Beside the computation, which is not to wait for the bus.
+  void send_away(const at::Tensor& whole, int bucket) {
     const at::Tensor arriving = context_.shard(whole, bucket);
     comm::Ticket reduction = reduce_scatter(context_, whole, arriving, bucket);
-    const SideCopies::Done copied = on_host_->add(bucket, arriving, reduction);
-    outgoing_.release(bucket, [copied] { copied.block_current(); });
+    context_.side->follow_current();
+    reduction.wait(context_.side->stream());
+    const SideStream::Done kept = context_.side->run([&] {
+      add_up(arriving, bucket, first_);
+      if (last_) {
+        work_(bucket, adds_up() ? shards_[static_cast<std::size_t>(bucket)] : arriving);
+      }
+    });
+    kept_[static_cast<std::size_t>(bucket)] = kept;
+    outgoing_.release(bucket, [kept] { kept.block_current(); });
   }
 
   void keep_here(const at::Tensor& whole, int bucket) {
@@ -89,21 +98,23 @@ class PartitionedGradients final : public GradientBuckets {
     if (!first) {
       context_.ops.accumulate(shard, arrived);
     } else if (!shard.is_same(arrived)) {
-      shard.copy_(arrived);
+      shard.copy_(arrived, /*non_blocking=*/true);
     }
   }
 
   const Context& context_;
+  const LeavingShardWork work_;
   OutgoingBuckets outgoing_;
-  std::vector<at::Tensor> shards_;     // those on the device, by bucket
-  std::optional<HostShards> on_host_;  // the others
+  std::vector<at::Tensor> shards_;      // by bucket
+  std::vector<SideStream::Done> kept_;  // of those in host memory
   bool first_ = true;
+  bool last_ = true;
 };
 
 }  // namespace
 
-std::unique_ptr<GradientBuckets> make_partitioned_gradients(const Context& context, HostShardWork host_work) {
-  return std::make_unique<PartitionedGradients>(context, std::move(host_work));
+std::unique_ptr<GradientBuckets> make_partitioned_gradients(const Context& context, LeavingShardWork work) {
+  return std::make_unique<PartitionedGradients>(context, std::move(work));
 }
 
 }  // namespace tessera::engine

@@ -41,8 +41,7 @@ ShardedOptimizer::ShardedOptimizer(const Context& context, ParameterBuckets& par
     const at::Tensor part = part_ == Part::kWhole ? whole : context.shard(whole, bucket);
     const std::int64_t size = part.numel();
     const auto zeros = [&](at::ScalarType dtype) { return context.state_zeros(bucket, size, dtype); };
-    state.parameter = {context.is_on_host(bucket) ? zeros(part.scalar_type()) : part,
-                       is_split() ? zeros(at::kShort) : at::Tensor()};
+    state.parameter = {part, is_split() ? zeros(at::kShort) : at::Tensor()};
     state.average = context.options.averages() ? zeros(at::kFloat) : at::Tensor();
     for (std::size_t moment = 0; moment < moments.size(); ++moment) {
       state.moments.push_back(zero_moment(bucket, size));
@@ -95,9 +94,9 @@ void ShardedOptimizer::append(std::vector<Segment>& segments, const Segment& seg
   }
 }
 
-at::Tensor ShardedOptimizer::make_trust_sums(c10::Device device) const {
+at::Tensor ShardedOptimizer::make_trust_sums() const {
   const auto rows = is_lars() ? static_cast<std::int64_t>(context_.table.params.size()) : 0;
-  return at::zeros({rows, kTrustSums}, at::TensorOptions().dtype(at::kDouble).device(device));
+  return at::zeros({rows, kTrustSums}, at::TensorOptions().dtype(at::kDouble).device(context_.options.device));
 }
 
 void ShardedOptimizer::add_trust_sums(int bucket, const at::Tensor& gradient, at::Tensor& sums) const {
@@ -109,8 +108,8 @@ void ShardedOptimizer::add_trust_sums(int bucket, const at::Tensor& gradient, at
     if (segment.is_mine && context_.table.params[static_cast<std::size_t>(segment.param)].decays) {
       const std::int64_t size = segment.end - segment.begin;
       at::Tensor row = sums.select(0, segment.param);
-      context_.state_ops(bucket).add_trust_sums(kernels::narrow(state.parameter, segment.begin, size),
-                                                gradient.narrow(0, segment.begin, size), row);
+      context_.ops.add_trust_sums(kernels::narrow(state.parameter, segment.begin, size),
+                                  gradient.narrow(0, segment.begin, size), row);
     }
   }
 }
@@ -136,13 +135,13 @@ void ShardedOptimizer::update(int bucket, const at::Tensor& gradient, const Step
     update(bucket, segment, gradient, step);
   }
   if (state.average.defined()) {
-    context_.state_ops(bucket).update_average(state.parameter, state.average, context_.options.average_decay);
+    context_.ops.update_average(state.parameter, state.average, context_.options.average_decay);
   }
 }
 
 void ShardedOptimizer::update(int bucket, const Segment& segment, const at::Tensor& gradient, const Step& step) const {
   const BucketState& state = state_of(bucket);
-  const kernels::Ops& ops = context_.state_ops(bucket);
+  const kernels::Ops& ops = context_.ops;
   const OptimizerOptions& options = context_.options.optimizer;
   const std::int64_t size = segment.end - segment.begin;
   const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, segment.begin, size); };

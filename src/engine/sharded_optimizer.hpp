@@ -23,14 +23,15 @@ struct OwnedRange {
 };
 
 /// The optimizer over the part of every bucket that this rank owns: its shard (stages 1, 2), or all of it (stage 0).
-/// Its weights are those that the model computes with; of buckets whose state is offloaded, the host's copies of them.
+/// Its weights are those that the model computes with. The rest of its state is the device's to update wherever it is:
+/// of offloaded buckets in pinned host memory, which kernels reach over the bus.
 class ShardedOptimizer {
  public:
   ShardedOptimizer(const Context& context, ParameterBuckets& parameters);
 
-  /// LARS: the sums of which trust ratios are made, of this rank's shards. [parameters, 3] on `device`, and
-  /// add_trust_sums() adds those of a bucket whose state is there; without rows for other optimizers.
-  [[nodiscard]] at::Tensor make_trust_sums(c10::Device device) const;
+  /// LARS: the sums of which trust ratios are made, of this rank's shards. [parameters, 3], and add_trust_sums() adds
+  /// those of a bucket; without rows for other optimizers.
+  [[nodiscard]] at::Tensor make_trust_sums() const;
   void add_trust_sums(int bucket, const at::Tensor& gradient, at::Tensor& sums) const;
   /// The same, summed over the ranks, before the buckets are updated.
   void set_trust_sums(std::span<const double> sums);

@@ -49,10 +49,6 @@ engine::PlannedRun planned_run(const config::RunConfig& config, std::int64_t num
 
 namespace {
 
-bool is_auto(const engine::EngineOptions& options, const config::RunConfig& config) {
-  return options.offload > 0 && !config.zero.offload_ratio.share;
-}
-
 // The plan is within 5% of what a run takes; the allocator's gaps come on top.
 std::int64_t plannable(std::int64_t device_bytes) { return device_bytes - device_bytes / 16; }
 
@@ -63,43 +59,76 @@ std::int64_t least_usable(const Platform& platform) {
   return static_cast<std::int64_t>(usable[0]);
 }
 
-void tell_offload(const engine::EngineOptions& options, const core::Log& log) {
-  log.info("--offload_ratio auto: {:.4g}, as little of the optimizer's state as the GPU's memory demands",
-           options.offload);
+// A byte of the GPU's memory costs 24 ps a step where state is offloaded, and about 5 ps a micro-step where blocks are
+// computed again (H200; docs/performance.md).
+constexpr std::int64_t kMicroStepsThatOffload = 5;
+
+std::int64_t planned_total(const engine::PlannedRun& run) { return engine::plan_memory(run).total(); }
+std::int64_t planned_total(const engine::PlannedProbe& probe) { return engine::plan_probe_memory(probe).total(); }
+
+// Gradients stay on the device where any share of the state leaves it room for them: they cross the bus more often.
+template <class Planned>
+void settle_offload(Planned& planned, engine::EngineOptions& options, const config::ZeroConfig& zero,
+                    std::int64_t bytes) {
+  const auto settle_ratio = [&] {
+    if (!zero.offload_ratio.share) {
+      options.offload = engine::cheapest_offload(planned, bytes);
+    }
+  };
+  if (options.offload == 0) {
+    return;
+  }
+  settle_ratio();
+  if (zero.offload_gradients == config::GradientOffload::kAuto && options.offload > 0 &&
+      planned_total(planned) > bytes) {
+    options.offload_gradients = true;
+    settle_ratio();
+  }
+}
+
+// What was left to settle_offload().
+void tell_offload(const engine::EngineOptions& options, const config::ZeroConfig& zero, const core::Log& log) {
+  if (!zero.offload_ratio.share) {
+    log.info("--offload_ratio auto: {:.4g}, as little of the optimizer's state as the GPU's memory demands",
+             options.offload);
+  }
+  if (zero.offload_gradients == config::GradientOffload::kAuto && options.offload > 0) {
+    log.info("--offload_gradients auto: {}", options.offload_gradients ? "cpu, for want of room on the GPU" : "none");
+  }
 }
 
 }  // namespace
 
 void settle_by_memory(engine::PlannedRun& run, const config::RunConfig& config, std::int64_t device_bytes) {
-  if (is_auto(run.options, config)) {
-    run.options.offload = engine::cheapest_offload(run, plannable(device_bytes));
+  const bool recomputes = config.model.gradient_checkpointing == config::GradientCheckpointing::kAuto;
+  if (recomputes && run.options.accumulation_steps < kMicroStepsThatOffload) {
+    run.recompute = engine::cheapest_recompute(run, 0);  // all there is, before anything is offloaded
   }
-  if (config.model.gradient_checkpointing == config::GradientCheckpointing::kAuto) {
+  settle_offload(run, run.options, config.zero, plannable(device_bytes));
+  if (recomputes) {
     run.recompute = engine::cheapest_recompute(run, plannable(device_bytes));
   }
 }
 
 void settle_by_memory(engine::PlannedRun& run, const config::RunConfig& config, const Platform& platform,
                       const core::Log& log) {
-  const bool tells = is_auto(run.options, config);
+  const bool tells = run.options.offload > 0;
   settle_by_memory(run, config, least_usable(platform));
   if (tells) {
-    tell_offload(run.options, log);
+    tell_offload(run.options, config.zero, log);
   }
 }
 
 void settle_by_memory(engine::PlannedProbe& probe, const config::RunConfig& config, std::int64_t device_bytes) {
-  if (is_auto(probe.head, config)) {
-    probe.head.offload = engine::cheapest_offload(probe, plannable(device_bytes));
-  }
+  settle_offload(probe, probe.head, config.zero, plannable(device_bytes));
 }
 
 void settle_by_memory(engine::PlannedProbe& probe, const config::RunConfig& config, const Platform& platform,
                       const core::Log& log) {
-  const bool tells = is_auto(probe.head, config);
+  const bool tells = probe.head.offload > 0;
   settle_by_memory(probe, config, least_usable(platform));
   if (tells) {
-    tell_offload(probe.head, log);
+    tell_offload(probe.head, config.zero, log);
   }
 }
 

@@ -17,8 +17,9 @@ model::Geometry geometry_of(const config::RunConfig& config, std::int64_t num_cl
 engine::PlannedRun planned_run(const config::RunConfig& config, std::int64_t num_classes, int world,
                                const engine::EngineOptions& options);
 
-/// Settles --offload_ratio auto and --gradient_checkpointing auto by the memory of a rank's device. Where both are
-/// auto, nothing is computed again before all is offloaded: the host works beside the device.
+/// Settles --offload_ratio, --offload_gradients and --gradient_checkpointing auto by the memory of a rank's device.
+/// Where the first and the last are auto, the last one saves first, or with many micro-steps the first one: each takes
+/// less time there.
 void settle_by_memory(engine::PlannedRun& run, const config::RunConfig& config, std::int64_t device_bytes);
 /// The same, by the memory that is free on the run's ranks; tells what it took. Collective over the run.
 void settle_by_memory(engine::PlannedRun& run, const config::RunConfig& config, const Platform& platform,

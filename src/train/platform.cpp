@@ -135,6 +135,7 @@ engine::EngineOptions engine_options(const config::RunConfig& config, c10::Devic
   options.reduce_at_boundary = config.zero.reduce_at_boundary;
   const bool offloads = config.zero.offload_optimizer == config::OffloadChoice::kCpu && !device.is_cpu();
   options.offload = offloads ? config.zero.offload_ratio.share.value_or(1) : 0;
+  options.offload_gradients = offloads && config.zero.offload_gradients == config::GradientOffload::kCpu;
   options.clip_norm = config.optimizer.clip_grad.value_or(0);
   const config::OptimizerConfig& optimizer = config.optimizer;
   options.average_decay = optimizer.ema_decay;

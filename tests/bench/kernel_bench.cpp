@@ -1,6 +1,6 @@
 // Times every op at training shapes: bytes that it must move, GB/s, and how much that is of a copy in the same run.
 //   kernel_bench [cpu|cuda] [tiny|0.6b|1.7b|4b|8b|14b|32b] [batch] [tokens]
-//   kernel_bench host [elements]    the optimizer of offload, on OMP_NUM_THREADS threads
+//   kernel_bench host [elements]    the optimizer of runs on the CPU, on OMP_NUM_THREADS threads
 // Weights and activations are bf16 on CUDA and fp32 on the CPU. Inputs rotate among sets that a cache cannot hold.
 
 #include "bench/host_optimizer.hpp"

@@ -4,7 +4,7 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-usage: tests/bench/multi_gpu.sh [--bin DIR] [--data DIR] [--log DIR] [--gpus N] [--model NAME] SECTION...
+usage: tests/bench/multi_gpu.sh [--bin DIR] [--data DIR] [--log DIR] [--gpus N] [--model NAME] [--second DIR] SECTION...
 
 On one host with 2 GPUs or more, through NCCL. Each SECTION adds rows to DIR/table.txt of --log, and leaves its logs there:
   tests      collectives_test and engine_test on 2, 4, ... GPUs
@@ -14,20 +14,21 @@ On one host with 2 GPUs or more, through NCCL. Each SECTION adds rows to DIR/tab
   speed      step_bench of qwen3-8b beside pytorch_fsdp2.py --compile: batch 32 on 2 and 4 GPUs, batch 64 on 4
   ddp        memory of stage 0 and stage 2
   links      `tessera topology`: rates of NCCL's collectives; copy engine against SM collectives where NCCL has both
-  faults     a rank killed in a step and in a save: until when the run has ended, and whether it goes on
+  faults     a rank killed in a step and in a save, and one that hangs: until when the run has ended, and whether it goes on
   offload    qwen3-4b, batch 32, accumulation 4: with and without --offload_optimizer cpu
 --bin        the programs [build/bin]; --data: CIFAR-100's binary files [data/cifar-100-binary]; --log [multi_gpu];
 --gpus       of this host to use [all]; --model: the sections run, speed and offload take this one in place of theirs
+--second     where section run writes its second checkpoint (115 GB, as the first) [in a temporary directory, by the first]
 TEXT
 }
 
 here=$(dirname "$(readlink -f "$0")")
-bin=build/bin data=data/cifar-100-binary log=multi_gpu gpus='' model=''
+bin=build/bin data=data/cifar-100-binary log=multi_gpu gpus='' model='' second=''
 sections=()
 while (($#)); do
   case $1 in
     --help) usage && exit 0 ;;
-    --bin | --data | --log | --gpus | --model) declare "${1#--}=$2" && shift ;;
+    --bin | --data | --log | --gpus | --model | --second) declare "${1#--}=$2" && shift ;;
     tests | equal | run | scaling | speed | ddp | links | faults | offload) sections+=("$1") ;;
     *) echo "multi_gpu.sh: unknown argument $1; see --help" >&2 && exit 2 ;;
   esac
@@ -89,28 +90,31 @@ gib() { awk -v b="$1" 'BEGIN {printf "%.2f", b / 2^30}'; }
 config=$here/../../configs/zero2.json
 
 run() {
-  local name=${model:-qwen3-8b} out=$work/run
+  local name=${model:-qwen3-8b} out=$work/run again=${second:-$work}/run-again
   local flags=(--config "$config" --model_config "$name" --random_init --dataset cifar100 --data_path "$data" --batch_size 32
-    --epochs 4 --warmup_epochs 0.1 --lr 1e-4 --clip_grad 1 --save_every_epochs 0 --save_every_steps 1000 --output_dir "$out")
-  for steps in 200 220; do
+    --epochs 40 --warmup_epochs 0.1 --lr 1e-4 --clip_grad 1 --save_every_epochs 0 --save_every_steps 1000)
+  train() { # train STEPS OUT FLAGS
     SECONDS=0
-    ranks 2 "$bin/tessera" finetune "${flags[@]}" --resume auto --max_steps "$steps" >"$log/run-$steps.txt" 2>&1
-    say "run: $name on 2 GPUs to step $steps in $SECONDS s: $(grep -h 'tokens/s' "$log/run-$steps.txt" | tail -n 1)"
-  done
-  say "run: checkpoint of $(du -sBG "$out/checkpoint-step-220" | cut -f 1); peak $(gib "$(tail -n 1 "$out/log.txt" | field 'd["peak_bytes"]')") GiB"
+    ranks 2 "$bin/tessera" finetune "${flags[@]}" --max_steps "$1" --output_dir "${@:2}" >"$log/run-$1.txt" 2>&1
+    say "run: $name on 2 GPUs to step $1 in $SECONDS s: $(grep -h 'tok/s' "$log/run-$1.txt" | tail -n 1)"
+  }
+  train 200 "$out"
+  say "run: checkpoint of $(du -sBG "$out/checkpoint-step-200" | cut -f 1); peak $(gib "$(tail -n 1 "$out/log.txt" | field 'd["peak_bytes"]')") GiB"
   grep -h 'GiB' "$log/run-200.txt" | head -n 3 | tee -a "$table" || true
+  train 220 "$again" --resume "$out/checkpoint-step-200"
   SECONDS=0
-  "$bin/tessera-ckpt" verify "$out/checkpoint-step-220" >"$log/run-verify.txt" 2>&1 && say "run: verified in $SECONDS s"
+  "$bin/tessera-ckpt" verify "$again/checkpoint-step-220" >"$log/run-verify.txt" 2>&1 && say "run: verified in $SECONDS s"
+  rm -rf "$out"
   SECONDS=0
-  "$bin/tessera-ckpt" consolidate "$out/checkpoint-step-220" --output "$work/run.safetensors" >"$log/run-consolidate.txt" 2>&1
+  "$bin/tessera-ckpt" consolidate "$again/checkpoint-step-220" --output "$work/run.safetensors" >"$log/run-consolidate.txt" 2>&1
   say "run: consolidated to $(du -BG "$work/run.safetensors" | cut -f 1) in $SECONDS s"
-  rm -rf "$out" "$work/run.safetensors"
+  rm -rf "$again" "$work/run.safetensors"
 }
 
 # bench LABEL RANKS FLAGS: one row of step_bench.
 bench() {
   local json
-  json=$(ranks "$2" "$bin/step_bench" --dataset cifar100 --clip_grad 1 --max_steps 20 "${@:3}" 2>"$log/bench.err") ||
+  json=$(ranks "$2" "$bin/step_bench" --dataset cifar100 --clip_grad 1 --max_steps "${steps:-20}" "${@:3}" 2>"$log/bench.err") ||
     { say "$1: FAILED: $(tail -n 2 "$log/bench.err")"; return 0; }
   say "$1: $(field '"%.1f ms, %.0f tokens/s a GPU, MFU %.1f %%, peak %.2f GiB, planned %.2f" % (d["step_ms"],
     d["tokens_per_s"] / d["world"], 100 * d["mfu"], d["peak_bytes"] / 2**30, d["planned_bytes"] / 2**30)' <<<"$json")"
@@ -166,37 +170,40 @@ links() {
   done
 }
 
-# kill_run STEPS: qwen3-0.6b on 2 GPUs, from where it is.
+# kill_run STEPS: qwen3-0.6b on 2 GPUs, from where it is. A hang is to be noticed after 20 s.
 kill_run() {
   ranks 2 "$bin/tessera" finetune --model_config qwen3-0.6b --random_init --dataset cifar100 --data_path "$data" \
     --batch_size 32 --zero_stage 2 --epochs 8 --warmup_epochs 0.1 --lr 1e-4 --clip_grad 1 --save_every_epochs 0 \
-    --save_every_steps 20 --keep_last 2 --output_dir "$work/kill" --resume auto --max_steps "$1" >>"$log/kill.txt" 2>&1
+    --save_every_steps 20 --keep_last 2 --collective_timeout 20 --output_dir "$work/kill" --resume auto --max_steps "$1" \
+    >>"$log/kill.txt" 2>&1
 }
-# kill_one STEPS step|save: a rank gets SIGKILL once the log has so many steps and, for save, while a checkpoint is written.
-kill_one() {
+# strike STEPS step|save KILL|STOP: a rank gets the signal once the log has so many steps and, for save, while a checkpoint is
+# written.
+strike() {
   local out=$work/kill run_id died
   kill_run 400 &
   run_id=$!
   until [[ -f $out/steps.jsonl ]] && (($(wc -l <"$out/steps.jsonl") >= $1)); do sleep 0.02; done
   until [[ $2 == step ]] || compgen -G "$out/.tmp-checkpoint-*" >/dev/null; do sleep 0.005; done
-  builtin kill -KILL "$(pgrep -f 'tessera finetune' | tail -n 1)"
+  builtin kill "-$3" "$(pgrep -f 'tessera finetune' | tail -n 1)"
   died=$(date +%s.%N)
-  if wait "$run_id"; then say "faults: killed in a $2: the run went on" && return; fi
-  say "faults: killed in a $2: ended $(awk -v a="$died" -v b="$(date +%s.%N)" 'BEGIN {printf "%.1f", b - a}') s later, $(
+  if wait "$run_id"; then say "faults: SIG$3 in a $2: the run went on" && return; fi
+  say "faults: SIG$3 in a $2: ended $(awk -v a="$died" -v b="$(date +%s.%N)" 'BEGIN {printf "%.1f", b - a}') s later, $(
     pgrep -cf 'bin/tessera finetune' || true) processes left"
 }
 faults() {
-  kill_one 30 step
-  kill_one 70 save
-  kill_run 110
+  strike 30 step KILL
+  strike 70 save KILL
+  strike 110 step STOP
+  kill_run 140
   say "faults: resumed; the log's last step is $(column "$work/kill" step | tail -n 1), of $(wc -l <"$work/kill/steps.jsonl")"
 }
 
 offload() {
   local name=${model:-qwen3-4b}
   for where in none cpu; do
-    bench "offload: $name, 32, accumulation 4, 2 GPUs, $where" 2 --model_config "$name" --zero_stage 2 --batch_size 32 --accum_iter 4 \
-      --offload_optimizer "$where" --max_steps 8
+    steps=8 bench "offload: $name, 32, accumulation 4, 2 GPUs, $where" 2 --model_config "$name" --zero_stage 2 --batch_size 32 --accum_iter 4 \
+      --offload_optimizer "$where"
   done
 }
 

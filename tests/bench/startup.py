@@ -4,15 +4,31 @@
 too, as Open MPI's pml_monitoring counts them: of rank 0, of the rank that sends most, and on average.
 
 usage: tests/bench/startup.py [--tessera build/bin/tessera] [--ranks 1,2,4,8,16,32,64] [--data_path /usr/share/datasets/fashion-mnist]
+                              [--images N]
+--images     take the first N of the training and the test images: each rank has all of them in memory
 """
 
 import argparse
+import gzip
 import os
 import re
 import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+
+def cut(data_path, images, folder):
+    """Fashion-MNIST's IDX files in `folder`, of their first images: https://github.com/zalandoresearch/fashion-mnist."""
+    for path in Path(data_path).glob("*ubyte.gz"):
+        content = gzip.decompress(path.read_bytes())
+        header = 4 * (1 + content[3])
+        count = int.from_bytes(content[4:8], "big")
+        kept = min(images, count)
+        item = (len(content) - header) // count
+        cut_content = content[:4] + kept.to_bytes(4, "big") + content[8:header + kept * item]
+        (Path(folder) / path.name).write_bytes(gzip.compress(cut_content))
+    return folder
 
 
 def sent_by_rank(folder):
@@ -46,9 +62,15 @@ def main():
     parser.add_argument("--tessera", default="build/bin/tessera")
     parser.add_argument("--ranks", default="1,2,4,8,16,32,64")
     parser.add_argument("--data_path", default="/usr/share/datasets/fashion-mnist")
+    parser.add_argument("--images", type=int)
     arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        table(arguments, cut(arguments.data_path, arguments.images, folder) if arguments.images else arguments.data_path)
+
+
+def table(arguments, data_path):
     finetune = ["finetune", "--device", "cpu", "--model_config", "tiny", "--dataset", "fashion-mnist", "--data_path",
-                arguments.data_path, "--input_size", "28", "--patch_size", "7", "--zero_stage", "2", "--batch_size", "16",
+                data_path, "--input_size", "28", "--patch_size", "7", "--zero_stage", "2", "--batch_size", "16",
                 "--num_workers", "1", "--max_steps", "1", "--epochs", "1", "--warmup_epochs", "0"]
     print("| start | ranks | s | messages: rank 0 | most | mean | KiB: rank 0 | most | mean |")
     print("|---|---|---|---|---|---|---|---|---|")

@@ -66,8 +66,8 @@ TEST_P(EngineTest, AccumulationEqualsOneLargerBatch) {
   }
 }
 
-// The host does the same sums in the same order, where shards are kept as at stage 2: everywhere but on one rank, whose
-// products add later micro-steps onto earlier ones in fp32.
+// Wherever state and gradients are, the same is summed in the same order. But for one rank's offloaded gradients in
+// fp32: where these stay, products add later micro-steps onto earlier ones.
 TEST_P(EngineTest, OffloadChangesNoBit) {
   using config::OptimizerKind;
   struct Case {
@@ -94,12 +94,14 @@ TEST_P(EngineTest, OffloadChangesNoBit) {
     Trial offloaded = kept;
     offloaded.options.zero_stage = tried.stage;
     const Outcome expected = run(kept);
-    for (const double share : {1.0, 0.6, 0.2}) {
+    for (const auto& [share, gradients] : {std::pair(1.0, false), {1.0, true}, {0.6, true}, {0.2, false}}) {
       offloaded.options.offload = share;
+      offloaded.options.offload_gradients = gradients;
       const std::string what =
-          fmt::format("{} in {} with moments in {}, {} micro-steps, {} offloaded", config::name_of(tried.kind),
-                      c10::toString(tried.compute), config::name_of(tried.moments), tried.micro_steps, share);
-      if (test::world().size() > 1 || tried.micro_steps == 1 || tried.compute == at::kBFloat16) {
+          fmt::format("{} in {} with moments in {}, {} micro-steps, {} offloaded{}", config::name_of(tried.kind),
+                      c10::toString(tried.compute), config::name_of(tried.moments), tried.micro_steps, share,
+                      gradients ? " with gradients" : "");
+      if (!gradients || test::world().size() > 1 || tried.micro_steps == 1 || tried.compute == at::kBFloat16) {
         expect_same_bits(run(offloaded), expected, what);
       } else {
         expect_close(run(offloaded), expected, kEps32, what);

@@ -105,6 +105,19 @@ TEST(Plan, AnswersWhatFits) {
   EXPECT_EQ(settled["fits"], true);
   EXPECT_GT(settled["offload_ratio"], 0.0) << "112 GiB of state";
   EXPECT_LT(settled["offload_ratio"], 1.0);
+  const std::string offload = "--world_size 1 --batch_size 8 --offload_optimizer cpu";
+  EXPECT_EQ(plan_of(offload + " --gpu_memory 80GiB")["total_bytes"],
+            plan_of(offload + " --offload_gradients none")["total_bytes"]);
+  EXPECT_EQ(plan_of(offload + " --gpu_memory 32GiB")["total_bytes"],
+            plan_of(offload + " --offload_gradients cpu")["total_bytes"])
+      << "15 GiB of parameters, and as much of gradients";
+  // Few micro-steps are sooner computed again than state is fetched over the bus; many are not.
+  const std::string open = offload + " --offload_ratio auto --gpu_memory 96GiB";
+  for (const char* const micro_steps : {" --accum_iter 1", " --accum_iter 8"}) {
+    const double alone = plan_of(open + micro_steps)["offload_ratio"];
+    const double with_recomputation = plan_of(open + micro_steps + " --gradient_checkpointing auto")["offload_ratio"];
+    EXPECT_EQ(with_recomputation < alone, micro_steps == std::string(" --accum_iter 1")) << micro_steps;
+  }
   const double step_flops = asked["step_flops_per_rank"];
   EXPECT_NEAR(asked["epoch_seconds"].get<double>(), 50'000 / (8.0 * 8) * step_flops / 400e12, 1e-6);
   EXPECT_EQ(plan_of("--world_size 1 --batch_size 8 --gpu_memory 10GiB")["largest_batch"], 0);

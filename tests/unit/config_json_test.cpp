@@ -55,6 +55,8 @@ const std::map<std::string, Example>& examples() {
        {"cpu", "offload_optimizer", "cpu", {"--offload_optimizer", "cpu"}, {"--offload_optimizer", "none"}}},
       {"zero_optimization.offload_optimizer.ratio",
        {0.5, "offload_ratio", 0.5, {"--offload_ratio", "0.5"}, {"--offload_ratio", "1"}}},
+      {"zero_optimization.offload_optimizer.gradients",
+       {"cpu", "offload_gradients", "cpu", {"--offload_gradients", "cpu"}, {"--offload_gradients", "none"}}},
       {"zero_optimization.overlap_comm", {false, "overlap_comm", false, {}, {}}},
       {"zero_optimization.reduce_bucket_size", {2e8, "reduce_bucket_size", 200'000'000, {}, {}}},
       {"zero_optimization.reduce_at_boundary", {true, "reduce_at_boundary", true, {}, {}}},
@@ -69,7 +71,7 @@ class DeepSpeedJson : public testing::Test {
   [[nodiscard]] std::vector<std::string> given(const std::string& path, const json& value) const {
     const bool is_of_lars = path.ends_with(".momentum") || path.ends_with(".trust_coefficient");
     const bool is_of_shares = path.ends_with("offload_optimizer.device");
-    const bool is_of_offload = path.ends_with("offload_optimizer.ratio");
+    const bool is_of_offload = path.ends_with("offload_optimizer.ratio") || path.ends_with(".gradients");
     std::vector<std::string> flags;
     if (is_of_lars) {
       flags = {"--opt", "lars"};
@@ -155,6 +157,8 @@ TEST_F(DeepSpeedJson, RangesHoldForTheFileToo) {
     EXPECT_CONTAINS(complaint(given(ratio, beyond)), "must be from 0 to 1, not ");
   }
   EXPECT_CONTAINS(complaint(given(nested(ratio, 0.5))), "has no effect without --offload_optimizer cpu");
+  EXPECT_CONTAINS(complaint(given(nested("zero_optimization.offload_optimizer.gradients", "cpu"))),
+                  "has no effect without --offload_optimizer cpu");
   EXPECT_EQ(complaint(given(nested(ratio, 1.0))), "") << "DeepSpeed's default";
   EXPECT_FALSE(parse(given(nested("gradient_clipping", 0))).run.optimizer.clip_grad.has_value());
 }

@@ -18,11 +18,10 @@ enum class CollectivesChoice { kAuto, kNccl, kMpi };
 enum class OptimizerKind { kAdamW, kSgd, kLars };
 /// Of which activations backward computes again; auto: of as few blocks as the device's memory demands.
 enum class GradientCheckpointing { kNone, kFeedForward, kBlock, kAuto };
-enum class OffloadChoice {
-  kNone,
-  kCpu
-};  ///< where gradients and the optimizer's state live: on the device, or in host memory
-/// The share of that which lives in host memory.
+enum class OffloadChoice { kNone, kCpu };  ///< where the optimizer's state lives: on the device, or in host memory
+/// The same of the reduced gradients of what is offloaded; auto: on the device where that has room for them.
+enum class GradientOffload { kAuto, kNone, kCpu };
+/// The share of the optimizer's state that lives in host memory.
 struct OffloadRatio {
   std::optional<double> share = 1;  ///< none: auto, as little as the device's memory demands
 };
@@ -123,6 +122,7 @@ struct ZeroConfig {
   bool reduce_at_boundary = false;               ///< keep local gradients over the micro-steps, reduce once
   OffloadChoice offload_optimizer = OffloadChoice::kNone;
   OffloadRatio offload_ratio;
+  GradientOffload offload_gradients = GradientOffload::kAuto;
   std::optional<core::DType> communication_data_type;  ///< gradients on the wire; none: as the parameters
 };
 

@@ -43,10 +43,11 @@ struct EngineOptions {
   std::int64_t accumulation_steps = 1;
   bool overlap = true;
   bool reduce_at_boundary = false;  ///< stage 2: keep local gradients over the micro-steps, reduce once
-  /// Stages 1 and 2: the share of gradients and of the optimizer's state that lives in host memory, where the optimizer
-  /// then computes. Of whole buckets: num_offloaded_buckets().
+  /// Stages 1 and 2: the share of the optimizer's state that lives in host memory, where the device updates it. Of
+  /// whole buckets: num_offloaded_buckets().
   double offload = 0;
-  double clip_norm = 0;  ///< bound on the global L2 norm; 0: none
+  bool offload_gradients = false;  ///< of these buckets, too: less of the device's memory, more traffic
+  double clip_norm = 0;            ///< bound on the global L2 norm; 0: none
   std::int64_t max_skipped_in_a_row = 20;
   OptimizerOptions optimizer;
   double average_decay = 0;  ///< of the exponential moving averages of the parameters; 0: none are kept
