@@ -1,9 +1,9 @@
 #pragma once
 
-#include "engine/side_stream.hpp"
 #include "tessera/comm/collectives.hpp"
 #include "tessera/engine/options.hpp"
 #include "tessera/engine/shard_layout.hpp"
+#include "tessera/engine/side_stream.hpp"
 #include "tessera/kernels/ops.hpp"
 #include "tessera/model/param_table.hpp"
 

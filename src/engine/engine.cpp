@@ -6,10 +6,10 @@
 #include "engine/initialise.hpp"
 #include "engine/parameter_buckets.hpp"
 #include "engine/sharded_optimizer.hpp"
-#include "engine/side_stream.hpp"
 #include "engine/whole_weights.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/progress_board.hpp"
+#include "tessera/engine/side_stream.hpp"
 
 #include <algorithm>
 #include <cmath>

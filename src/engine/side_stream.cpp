@@ -1,4 +1,4 @@
-#include "engine/side_stream.hpp"
+#include "tessera/engine/side_stream.hpp"
 
 #include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>

@@ -4,13 +4,11 @@
 #include "tessera/checkpoint/save.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/units.hpp"
+#include "tessera/engine/side_stream.hpp"
 #include "tessera/topology/pinned_memory.hpp"
 
 #include <ATen/Context.h>
 #include <ATen/ops/from_blob.h>
-#include <c10/core/Event.h>
-#include <c10/core/StreamGuard.h>
-#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <chrono>
 #include <functional>
@@ -40,29 +38,14 @@ void copy_to_host(void* host, const void* state, std::size_t bytes, c10::Device 
   bytes_at(host, bytes, c10::kCPU).copy_(state_at(state, bytes, device));
 }
 
-// A stream of its own, beside the computation and the collectives, and the point of the computation that it copies at.
-struct SideStream {
-  explicit SideStream(c10::Device device)
-      : impl(device.type()), stream(impl.getNewStream(device)), now(device.type()) {}
-
-  c10::impl::VirtualGuardImpl impl;
-  c10::Stream stream;
-  c10::Event now;
-};
-
 checkpoint::SnapshotMeans snapshot_means(c10::Device device) {
   if (device.is_cpu()) {
     return {};
   }
-  const auto side = std::make_shared<SideStream>(device);
-  return {topology::pinned_memory,
-          [=] {
-            side->now.record(side->impl.getStream(device));
-            side->now.block(side->stream);
-          },
-          [=](void* host, const void* state, std::size_t bytes) {
-            const c10::StreamGuard beside(side->stream);
-            copy_to_host(host, state, bytes, device);
+  const auto side = std::make_shared<engine::SideStream>(device);
+  return {topology::pinned_memory, [side] { side->follow_current(); },
+          [side, device](void* host, const void* state, std::size_t bytes) {
+            side->run([&] { copy_to_host(host, state, bytes, device); });
           }};
 }
 
