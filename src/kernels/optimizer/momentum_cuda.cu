@@ -16,6 +16,14 @@ __device__ __forceinline__ void update(float& parameter, float& buffer, float gr
   buffer = e.buffer;
 }
 
+__device__ __forceinline__ void update_quad(float4& parameter, float4& buffer, const float4& gradient,
+                                            const MomentumConstants& constants) {
+  update(parameter.x, buffer.x, gradient.x, constants);
+  update(parameter.y, buffer.y, gradient.y, constants);
+  update(parameter.z, buffer.z, gradient.z, constants);
+  update(parameter.w, buffer.w, gradient.w, constants);
+}
+
 template <class Gradient, class Moment>
 __device__ __forceinline__ void update_one(const MomentumArgs& args, const MomentumConstants& constants,
                                            std::int64_t i) {
@@ -47,10 +55,7 @@ __global__ void __launch_bounds__(kThreads) momentum_kernel(MomentumArgs args, M
     for (int q = 0; q < kQuads; ++q) {
       const std::int64_t quad = first + q * kThreads;
       if (quad < num_quads) {
-        update(parameter[q].x, buffer[q].x, gradient[q].x, constants);
-        update(parameter[q].y, buffer[q].y, gradient[q].y, constants);
-        update(parameter[q].z, buffer[q].z, gradient[q].z, constants);
-        update(parameter[q].w, buffer[q].w, gradient[q].w, constants);
+        update_quad(parameter[q], buffer[q], gradient[q], constants);
         store_parameter_quad(args.parameter, 4 * quad, parameter[q]);
         store_moment_quad(values_of<Moment>(args.buffer) + 4 * quad, buffer[q], random_quad(args.bits, 4 * quad, 0));
       }
@@ -88,10 +93,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int q = 0; q < kQuads; ++q) {
       const QuadPlace place(first + q * kThreads, args.size, is_aligned);
-      update(parameter[q].x, buffer[q].x, gradient[q].x, constants);
-      update(parameter[q].y, buffer[q].y, gradient[q].y, constants);
-      update(parameter[q].z, buffer[q].z, gradient[q].z, constants);
-      update(parameter[q].w, buffer[q].w, gradient[q].w, constants);
+      update_quad(parameter[q], buffer[q], gradient[q], constants);
       store_parameter_quad_at(args.parameter, place, parameter[q]);
       encode_quad<true>(args.buffer, place, buffer[q]);
     }

@@ -18,6 +18,14 @@ __device__ __forceinline__ void update(float& parameter, float& exp_avg, float& 
   exp_avg_sq = e.exp_avg_sq;
 }
 
+__device__ __forceinline__ void update_quad(float4& parameter, float4& exp_avg, float4& exp_avg_sq,
+                                            const float4& gradient, const AdamWConstants& constants) {
+  update(parameter.x, exp_avg.x, exp_avg_sq.x, gradient.x, constants);
+  update(parameter.y, exp_avg.y, exp_avg_sq.y, gradient.y, constants);
+  update(parameter.z, exp_avg.z, exp_avg_sq.z, gradient.z, constants);
+  update(parameter.w, exp_avg.w, exp_avg_sq.w, gradient.w, constants);
+}
+
 template <class Gradient, class Moment>
 __device__ __forceinline__ void update_one(const AdamWArgs& args, const AdamWConstants& constants, std::int64_t i) {
   Moment* const exp_avg_at = values_of<Moment>(args.exp_avg) + i;
@@ -54,10 +62,7 @@ __global__ void __launch_bounds__(kThreads) adamw_kernel(AdamWArgs args, AdamWCo
     for (int q = 0; q < kQuads; ++q) {
       const std::int64_t quad = first + q * kThreads;
       if (quad < num_quads) {
-        update(parameter[q].x, exp_avg[q].x, exp_avg_sq[q].x, gradient[q].x, constants);
-        update(parameter[q].y, exp_avg[q].y, exp_avg_sq[q].y, gradient[q].y, constants);
-        update(parameter[q].z, exp_avg[q].z, exp_avg_sq[q].z, gradient[q].z, constants);
-        update(parameter[q].w, exp_avg[q].w, exp_avg_sq[q].w, gradient[q].w, constants);
+        update_quad(parameter[q], exp_avg[q], exp_avg_sq[q], gradient[q], constants);
         store_parameter_quad(args.parameter, 4 * quad, parameter[q]);
         store_moment_quad(values_of<Moment>(args.exp_avg) + 4 * quad, exp_avg[q], random_quad(args.bits, 4 * quad, 0));
         store_moment_quad(values_of<Moment>(args.exp_avg_sq) + 4 * quad, exp_avg_sq[q],
@@ -99,10 +104,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int q = 0; q < kQuads; ++q) {
       const QuadPlace place(first + q * kThreads, args.size, is_aligned);
-      update(parameter[q].x, exp_avg[q].x, exp_avg_sq[q].x, gradient[q].x, constants);
-      update(parameter[q].y, exp_avg[q].y, exp_avg_sq[q].y, gradient[q].y, constants);
-      update(parameter[q].z, exp_avg[q].z, exp_avg_sq[q].z, gradient[q].z, constants);
-      update(parameter[q].w, exp_avg[q].w, exp_avg_sq[q].w, gradient[q].w, constants);
+      update_quad(parameter[q], exp_avg[q], exp_avg_sq[q], gradient[q], constants);
       store_parameter_quad_at(args.parameter, place, parameter[q]);
       encode_quad<true>(args.exp_avg, place, exp_avg[q]);
       encode_quad<false>(args.exp_avg_sq, place, exp_avg_sq[q]);
