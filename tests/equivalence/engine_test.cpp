@@ -94,7 +94,8 @@ TEST_P(EngineTest, OffloadChangesNoBit) {
     Trial offloaded = kept;
     offloaded.options.zero_stage = tried.stage;
     const Outcome expected = run(kept);
-    for (const auto& [share, gradients] : {std::pair(1.0, false), {1.0, true}, {0.6, true}, {0.2, false}}) {
+    for (const auto& [share, gradients] :
+         {std::pair(1.0, false), {1.0, true}, {0.6, true}, {0.2, false}, {0.2, true}}) {
       offloaded.options.offload = share;
       offloaded.options.offload_gradients = gradients;
       const std::string what =

@@ -43,6 +43,8 @@ TEST_F(StateDTypeTest, GoesOnBitForBit) {
     run(2, name + "parts", flags + " --max_steps 4");
     run(2, name + "parts", flags + " --resume auto");
     EXPECT_EQ(losses(name + "parts"), losses(name + "whole")) << kept;
+    run(2, name + "replicated", "--optimizer_state_dtype " + kept);
+    EXPECT_EQ(losses(name + "replicated"), losses(name + "whole")) << kept << ": the stage changes no bit";
     run(1, name + "moved", flags + " --resume " + out(name + "parts") + "/checkpoint-step-4");
     EXPECT_NEAR(std::stod(losses(name + "moved").back()), std::stod(losses(name + "whole").back()), 1e-3) << kept;
   }
