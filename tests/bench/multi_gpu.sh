@@ -13,12 +13,12 @@ On one host with 2 GPUs or more, through NCCL. Each SECTION adds rows to DIR/tab
   scaling    step_bench of qwen3-4b, batch 32, on 1, 2, 4 GPUs, with the time of NCCL that nothing hides
   speed      step_bench of qwen3-8b beside pytorch_fsdp2.py --compile: batch 32 on 2 and 4 GPUs, batch 64 on 4
   ddp        memory of stage 0 and stage 2
-  links      `tessera topology`: rates of NCCL's collectives; copy engine against SM collectives where NCCL has both
+  links      `tessera topology`: rates of NCCL's collectives; qwen3-4b, batch 32, with NCCL on at most 4 to 32 SMs
   faults     a rank killed in a step and in a save, and one that hangs: until when the run has ended, and whether it goes on
   offload    qwen3-4b, batch 32, accumulation 4: with and without --offload_optimizer cpu
 --bin        the programs [build/bin]; --data: CIFAR-100's binary files [data/cifar-100-binary]; --log [multi_gpu];
 --gpus       of this host to use [all]; --model: the sections run, speed and offload take this one in place of theirs
---second     where section run writes its second checkpoint (115 GB, as the first) [in a temporary directory, by the first]
+--second     where section run writes its second checkpoint (91 GiB, as the first) [in a temporary directory, by the first]
 TEXT
 }
 
