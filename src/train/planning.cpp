@@ -102,7 +102,8 @@ void tell_offload(const engine::EngineOptions& options, const config::ZeroConfig
 void settle_by_memory(engine::PlannedRun& run, const config::RunConfig& config, std::int64_t device_bytes) {
   const bool recomputes = config.model.gradient_checkpointing == config::GradientCheckpointing::kAuto;
   if (recomputes && run.options.accumulation_steps < kMicroStepsThatOffload) {
-    run.recompute = engine::cheapest_recompute(run, 0);  // all there is, before anything is offloaded
+    // All there is, before anything is offloaded.
+    run.recompute = fixed_policy(config::GradientCheckpointing::kBlock, run.shape.num_hidden_layers);
   }
   settle_offload(run, run.options, config.zero, plannable(device_bytes));
   if (recomputes) {

@@ -55,16 +55,17 @@ struct EngineOptions {
   [[nodiscard]] bool averages() const { return average_decay > 0; }
   /// Bytes of what is kept of `num_elements` parameters besides their master weights: the moments, and the averages.
   [[nodiscard]] std::int64_t state_bytes(std::int64_t num_elements) const {
-    return num_moments(optimizer.kind) * moment_bytes(optimizer.state_dtype, num_elements) +
-           (averages() ? 4 * num_elements : 0);
+    return state_bytes(num_elements, optimizer.state_dtype);
   }
   /// The same in a checkpoint, which has the numbers that moments in 8 bits stand for.
   [[nodiscard]] std::int64_t stored_state_bytes(std::int64_t num_elements) const {
-    EngineOptions stored = *this;
-    if (optimizer.state_dtype == config::StateDType::k8Bit) {
-      stored.optimizer.state_dtype = config::StateDType::kFloat32;
-    }
-    return stored.state_bytes(num_elements);
+    const bool is_coded = optimizer.state_dtype == config::StateDType::k8Bit;
+    return state_bytes(num_elements, is_coded ? config::StateDType::kFloat32 : optimizer.state_dtype);
+  }
+
+ private:
+  [[nodiscard]] std::int64_t state_bytes(std::int64_t num_elements, config::StateDType of_moments) const {
+    return num_moments(optimizer.kind) * moment_bytes(of_moments, num_elements) + (averages() ? 4 * num_elements : 0);
   }
 };
 
