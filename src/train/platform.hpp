@@ -39,8 +39,8 @@ std::unique_ptr<comm::Collectives> find_collectives(const config::RuntimeConfig&
 /// --dtype on this kind of device: auto is bf16 on a GPU and fp32 on a CPU.
 at::ScalarType compute_type(config::DTypeChoice choice, bool on_gpu);
 
-/// The engine's part of the configuration; until settle_by_memory() settles what is auto, --offload_ratio is all there is,
-/// and gradients stay on the device.
+/// The engine's part of the configuration; until settle_by_memory() settles what is auto, --offload_ratio is all there
+/// is, and gradients stay on the device.
 engine::EngineOptions engine_options(const config::RunConfig& config, c10::Device device, at::ScalarType compute);
 
 }  // namespace tessera::train

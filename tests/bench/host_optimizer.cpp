@@ -56,9 +56,9 @@ std::string instruction_set() {
 class HostBench {
  public:
   explicit HostBench(std::int64_t num_elements) : size_(num_elements) {
-    fmt::print("host optimizer: {} elements, {} thread{}, {}\n\n{:<32}{:>10}{:>10}{:>9}{:>10}\n",
-               num_elements, at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s", instruction_set(),
-               "op", "MB", "ms", "GB/s", "of stream");
+    fmt::print("host optimizer: {} elements, {} thread{}, {}\n\n{:<32}{:>10}{:>10}{:>9}{:>10}\n", num_elements,
+               at::get_num_threads(), at::get_num_threads() == 1 ? "" : "s", instruction_set(), "op", "MB", "ms",
+               "GB/s", "of stream");
   }
 
   // In place, so that no write reads a line first that nobody counts: the optimizer's updates are so too. Of as many
