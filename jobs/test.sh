@@ -7,10 +7,10 @@ usage() {
   cat <<'TEXT'
 usage: jobs/test.sh [--no_lint] [CTEST_ARGUMENTS]
 
-Installs what is missing, builds into build/, and runs every test (GoogleTest, some under mpirun with 1 to 4 ranks), then
-clang-format, clang-tidy and shellcheck. Where nvcc is found, the CUDA code is compiled as well, even without a GPU to run
-it; where there is a GPU too, the build uses it and the tests run on it. Tests that were skipped are listed by name, with the
-reason.
+Installs what is missing, builds into build/, checks the style (clang-format, shellcheck), runs every test (GoogleTest, some
+under mpirun with 1 to 4 ranks), then clang-tidy. Where nvcc is found, the CUDA code is compiled as well, even without a GPU
+to run it; where there is a GPU too, the build uses it and the tests run on it. Tests that were skipped are listed by name,
+with the reason.
 CTEST_ARGUMENTS choose tests: jobs/test.sh --no_lint -R engine. Exit status 0: everything passed.
 TEXT
 }
@@ -35,6 +35,11 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
 say "build"
 jobs/setup.sh --tests
+
+if [[ $lint == yes ]]; then
+  say "style" # what takes seconds, before what takes long
+  jobs/lint.sh format shell
+fi
 
 say "tests"
 # Tests say how many processors they take (ranks); those of one run beside each other.
@@ -61,7 +66,7 @@ elif ! command -v nvcc >/dev/null; then
 fi
 
 if [[ $lint == yes ]]; then
-  say "style"
-  jobs/lint.sh
+  say "clang-tidy"
+  jobs/lint.sh tidy
 fi
 say "everything passed"
