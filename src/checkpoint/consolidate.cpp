@@ -2,6 +2,7 @@
 
 #include "checkpoint/export.hpp"
 #include "checkpoint/names.hpp"
+#include "tessera/checkpoint/run_directory.hpp"
 #include "tessera/core/error.hpp"
 
 #include <algorithm>
@@ -44,6 +45,22 @@ void check_options(const ConsolidateRequest& request, Form form) {
                            request.output);
   core::require<UserError>(form == Form::kPth || !request.weights_only, "checkpoint",
                            "{} holds nothing but weights in any case; weights_only is for .pth files", request.output);
+}
+
+// Before the work: a place where the output cannot be, or that is not its own.
+void check_place(const std::string& output, Form form, const io::FileSystem& files) {
+  const std::string directory = io::parent_directory(output);
+  std::error_code ignored;
+  core::require<UserError>(!is_checkpoint(directory), "checkpoint",
+                           "{} would lie inside of a checkpoint, which its own two files make whole; write beside it",
+                           output);
+  core::require<UserError>(form == Form::kDirectory || !fs::is_directory(output, ignored), "checkpoint",
+                           "{} is a directory; name a file", output);
+  try {
+    files.check_writable(directory);
+  } catch (const core::Error& error) {
+    core::fail<UserError>("checkpoint", "{} cannot be written: {}", output, error.what());
+  }
 }
 
 // The config.json that belongs beside `output`, put there unless it is there already. Another one is not ours to
@@ -94,7 +111,7 @@ ConsolidateResult consolidate(const Reader& reader, const ConsolidateRequest& re
   while (output.size() > 1 && output.back() == '/') {
     output.pop_back();
   }
-  request.files.make_directories(io::parent_directory(output));
+  check_place(output, form, request.files);
   if (form != Form::kDirectory) {
     result.config_path = write_config(config, output, request.files);
   } else if (!config.empty()) {

@@ -65,8 +65,8 @@ std::string checkpoint_directory_name(std::string_view name) {
   const bool usable = directory.size() > kCheckpointPrefix.size() &&
                       directory.find_first_not_of(
                           "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == std::string::npos;
-  core::require(usable, "checkpoint", "'{}' cannot be the name of a checkpoint: letters, digits, '.', '_' and '-' can",
-                name);
+  core::require<core::UserError>(
+      usable, "checkpoint", "'{}' cannot be the name of a checkpoint: letters, digits, '.', '_' and '-' can", name);
   return directory;
 }
 

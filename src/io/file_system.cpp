@@ -92,7 +92,8 @@ void FileSystem::make_directory(const std::string& path) const {
 }
 
 void FileSystem::make_directories(const std::string& path) const {
-  if (fs::is_directory(path)) {
+  std::error_code ignored;  // where the system does not tell, making the directory does
+  if (fs::is_directory(path, ignored)) {
     return;
   }
   const std::string parent = parent_directory(path);
@@ -100,10 +101,21 @@ void FileSystem::make_directories(const std::string& path) const {
     make_directories(parent);
   }
   announce("make directory", path);
-  if (::mkdir(path.c_str(), kDirectoryMode) != 0 && errno != EEXIST) {
-    fail_errno<core::Error>("make the directory", path);
+  if (::mkdir(path.c_str(), kDirectoryMode) != 0) {
+    const int reason = errno;
+    if (reason != EEXIST || !fs::is_directory(path, ignored)) {  // which another process may have made meanwhile
+      errno = reason == EEXIST ? ENOTDIR : reason;
+      fail_errno<core::Error>("make the directory", path);
+    }
   }
   sync_directory(parent);
+}
+
+void FileSystem::check_writable(const std::string& directory) const {
+  make_directories(directory);
+  const std::string probe = (fs::path(directory) / ".tmp-writable").string();
+  write_file(probe, "");
+  remove_all(probe);
 }
 
 void FileSystem::write_file(const std::string& path, std::string_view text) const {
@@ -171,8 +183,13 @@ void FileSystem::remove_all(const std::string& path) const {
 
 void FileSystem::atomic_write(const std::string& path, std::string_view text) const {
   const std::string temporary = temporary_name(path);
-  write_file(temporary, text);
-  rename(temporary, path);
+  try {
+    write_file(temporary, text);
+    rename(temporary, path);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
   sync_directory(parent_directory(path));
 }
 

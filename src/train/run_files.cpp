@@ -21,14 +21,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A file is written and removed again: permissions, quotas and read-only mounts show only so.
 void require_writable(const char* flag, const std::string& directory) {
-  const io::FileSystem files;
-  const std::string probe = (fs::path(directory) / ".tmp-writable").string();
   try {
-    files.make_directories(directory);
-    files.write_file(probe, "");
-    files.remove_all(probe);
+    io::FileSystem().check_writable(directory);
   } catch (const core::Error& error) {
     core::fail<core::UserError>("train", "{} {} cannot be written: {}", flag, directory, error.what());
   }

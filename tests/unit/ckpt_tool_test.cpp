@@ -129,6 +129,26 @@ TEST_F(CkptTool, ConsolidatesWithoutALauncher) {
             "a path that ends in .safetensors");
 }
 
+// What would spoil the checkpoint itself, or be found out after the work.
+TEST_F(CkptTool, RefusesAnOutputThatCannotBe) {
+  save_sample("1", 10);
+  const std::string words = "consolidate " + path("1") + " --output ";
+  expect_in(tool(words + path("1") + "/state.h5"), 2, "would lie inside of a checkpoint");
+  expect_in(tool("verify " + path("1")), 0, "is whole");
+  for (const std::string name : {"m.safetensors", "m.pth", "m.h5"}) {
+    std::filesystem::create_directory(scratch_.file(name));
+    expect_in(tool(words + scratch_.file(name)), 2, "is a directory; name a file");
+  }
+  test::write_file(scratch_.file("file"), "");
+  for (const std::string& place : {scratch_.file("file/m.pth"), std::string("/proc/m.pth")}) {
+    expect_in(tool(words + place), 2, place + " cannot be written: ");
+  }
+  const std::string import = "import " TESSERA_TEST_DATA "/deepspeed/ddp.pth --model_config " TESSERA_TEST_DATA
+                             "/deepspeed/model.json --output ";
+  expect_in(tool(import + scratch_.file("file")), 2, "file cannot be written: ");
+  expect_in(tool(import + scratch_.file("new") + " --name 'a b'"), 2, "'a b' cannot be the name of a checkpoint");
+}
+
 TEST_F(CkptTool, ConsolidatesInBoundedMemory) {
   constexpr std::int64_t kMostBytes = std::int64_t{96} << 20U;
   // 256 MiB in bf16 in one tensor: what is held whole anywhere is far too much.

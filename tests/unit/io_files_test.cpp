@@ -58,6 +58,7 @@ TEST(FileSystem, AnInterruptedWriteLeavesTheOldText) {
     });
     EXPECT_THROW(files.atomic_write(scratch.file("latest"), "new"), std::runtime_error);
     EXPECT_EQ(test::read_file(scratch.file("latest")), "old") << failing;
+    EXPECT_EQ(test::list_directory(scratch.path()), std::vector<std::string>{"latest"}) << failing;
   }
 }
 
@@ -93,6 +94,11 @@ TEST(FileSystem, SaysWhatTheSystemRefused) {
   EXPECT_EQ(in_missing, "[io] cannot create " + scratch.file("no/file") + ": No such file or directory");
   const auto full = message_of<core::Error>([&] { files.write_file("/dev/full", "x"); });
   EXPECT_EQ(full, "[io] cannot write /dev/full: No space left on device");
+  test::write_file(scratch.file("a"), "");
+  for (const std::string& path : {scratch.file("a"), scratch.file("a/b")}) {
+    const auto no_directory = message_of<core::Error>([&] { files.check_writable(path); });
+    EXPECT_EQ(no_directory, "[io] cannot make the directory " + scratch.file("a") + ": Not a directory");
+  }
   test::write_file(scratch.file("large"), std::string(100, 'x'));
   const auto large = message_of<core::UserError>([&] { (void)read_text_file(scratch.file("large"), 99); });
   EXPECT_NE(large.find("larger than 99 bytes"), std::string::npos) << large;

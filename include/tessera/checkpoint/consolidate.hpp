@@ -33,8 +33,9 @@ struct ConsolidateResult {
 /// fp32 by rounding to nearest even. The backbone's config.json is put beside the file, or into the directory. In the
 /// memory of a few pieces, however large the model is. The output appears under its name when it is whole; a file of
 /// that name is replaced. Throws UserError where the checkpoint is damaged, where the name ends like a kind of file
-/// that is not written here, where another config.json lies beside the file, where the directory exists and is not
-/// empty, and where max_shard_bytes or weights_only is given for an output that it does not concern.
+/// that is not written here, where another config.json lies beside the file, where the output would lie inside of a
+/// checkpoint, where it cannot be written or is a directory that should be a file or is not empty, and where
+/// max_shard_bytes or weights_only is given for an output that it does not concern.
 ConsolidateResult consolidate(const Reader& reader, const ConsolidateRequest& request);
 
 }  // namespace tessera::checkpoint

@@ -49,7 +49,7 @@ std::string compiled_hdf5_version();
 /// Whether the library that the program runs with can write from many ranks.
 bool hdf5_is_parallel();
 
-/// "3" -> "checkpoint-3", "checkpoint-3" -> "checkpoint-3". Throws Error where the name cannot be a directory's.
+/// "3" -> "checkpoint-3", "checkpoint-3" -> "checkpoint-3". Throws UserError where the name cannot be a directory's.
 std::string checkpoint_directory_name(std::string_view name);
 
 }  // namespace tessera::checkpoint

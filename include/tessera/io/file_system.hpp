@@ -27,6 +27,9 @@ class FileSystem {
   void make_directory(const std::string& path) const;
   /// Makes the directory and its missing parents; one that exists is well. Each new entry is synced.
   void make_directories(const std::string& path) const;
+  /// Makes the directory where it is missing, and a file in it that is removed again: permissions, quotas and read-only
+  /// mounts show only so.
+  void check_writable(const std::string& directory) const;
   /// Creates or truncates the file, writes `text`, and returns when the disk has it.
   void write_file(const std::string& path, std::string_view text) const;
   /// Returns when the disk has the file's bytes.
@@ -44,7 +47,7 @@ class FileSystem {
   void remove_all(const std::string& path) const;
 
   /// `path` holds what it held or all of `text`, whenever the program or the machine stops: written beside it under
-  /// temporary_name(), synced, renamed, and the directory synced.
+  /// temporary_name(), synced, renamed, and the directory synced. Where that fails nothing is left beside it.
   void atomic_write(const std::string& path, std::string_view text) const;
 
  private:
