@@ -30,6 +30,9 @@ int launched_processes() { return number_in({"OMPI_COMM_WORLD_SIZE", "SLURM_STEP
 
 Session::Session() {
   sleep_to_yield(mpi_yields());
+  // A process that nobody launched needs no daemon (orted), which Open MPI 4 would start for it: half a second of a
+  // run. Where there was a launcher, this means nothing.
+  setenv("OMPI_MCA_ess_singleton_isolated", "1", /*overwrite=*/0);
   int provided = MPI_THREAD_SINGLE;
   check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "MPI_Init_thread");
   check_mpi(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN), "MPI_Comm_set_errhandler");

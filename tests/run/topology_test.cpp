@@ -47,6 +47,15 @@ TEST(TopologyTest, TellsWhereRanksRunAndHowFastTheyTalk) {
   }
 }
 
+// Open MPI's daemon would be a child from beginning to end.
+TEST(TopologyTest, OneProcessIsServedByNoDaemon) {
+  const CommandResult seen =
+      run_command("{ " + std::string(TESSERA_BIN) + " topology --no_measure --device cpu > /dev/null & } ; p=$!\n" +
+                  R"(while kill -0 $p 2> /dev/null; do grep -lsE "^PPid:[[:space:]]+$p\$" /proc/[0-9]*/status; done
+         wait $p && echo ended well)");
+  EXPECT_EQ(seen.output, "ended well\n");
+}
+
 TEST(TopologyTest, ShowsTables) {
   const std::string measured = run_ranks(2, "topology --message_size 1MiB --device cpu").output;
   for (const char* words :
