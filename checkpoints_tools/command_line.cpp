@@ -6,6 +6,7 @@
 #include <boost/program_options/parsers.hpp>
 
 #include <algorithm>
+#include <filesystem>
 #include <sstream>
 
 namespace tessera::tools {
@@ -59,6 +60,15 @@ po::variables_map parse(const Verb& verb, const std::vector<std::string>& words)
     }
   }
   return values;
+}
+
+std::string run_directory_of(const po::variables_map& values, const std::string& who) {
+  auto path = values["RUN_DIR"].as<std::string>();
+  std::error_code ignored;
+  const auto type = std::filesystem::status(path, ignored).type();
+  core::require<UserError>(type == std::filesystem::file_type::directory || type == std::filesystem::file_type::none,
+                           who, "there is no directory {}", path);
+  return path;  // and whoever lists it says why, where the system does not tell
 }
 
 std::string help_of(const Verb& verb) {

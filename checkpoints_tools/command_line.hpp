@@ -28,6 +28,9 @@ struct Verb {
 /// Reads the words after the verb. Throws UserError that names the word, and the nearest flag there is.
 po::variables_map parse(const Verb& verb, const std::vector<std::string>& words);
 
+/// The word RUN_DIR. Throws UserError where there is no such directory; `who` is the program and its verb.
+std::string run_directory_of(const po::variables_map& values, const std::string& who);
+
 std::string help_of(const Verb& verb);
 std::string help_of(const std::vector<Verb>& verbs);
 

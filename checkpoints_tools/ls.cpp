@@ -1,6 +1,5 @@
 #include "command_line.hpp"
 #include "tessera/checkpoint/run_directory.hpp"
-#include "tessera/core/error.hpp"
 #include "tessera/core/table.hpp"
 #include "tessera/core/units.hpp"
 
@@ -8,7 +7,6 @@
 
 #include <cstdio>
 #include <ctime>
-#include <filesystem>
 #include <iomanip>
 #include <sstream>
 
@@ -86,11 +84,9 @@ void print_table(const std::vector<CheckpointEntry>& entries, const std::string&
 }
 
 int run(const po::variables_map& values, const core::Log& log) {
-  const auto run_dir = values["RUN_DIR"].as<std::string>();
-  core::require<core::UserError>(std::filesystem::is_directory(run_dir), "tessera-ckpt ls", "there is no directory {}",
-                                 run_dir);
+  const std::string run_dir = run_directory_of(values, "tessera-ckpt ls");
   const auto entries = checkpoint::list_checkpoints(run_dir);
-  const std::string latest = checkpoint::find_latest(run_dir).value_or("");
+  const std::string latest = checkpoint::find_latest(run_dir, entries).value_or("");
   if (values.count("json") > 0) {
     print_json(entries, latest);
     return 0;

@@ -5,15 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
-#include <filesystem>
 
 namespace tessera::tools {
 namespace {
 
 int run(const po::variables_map& values, const core::Log& log) {
-  const auto run_dir = values["RUN_DIR"].as<std::string>();
-  core::require<core::UserError>(std::filesystem::is_directory(run_dir), "tessera-ckpt prune",
-                                 "there is no directory {}", run_dir);
+  const std::string run_dir = run_directory_of(values, "tessera-ckpt prune");
   core::require<core::UserError>(values.count("keep_last") > 0, "tessera-ckpt prune",
                                  "--keep_last N is missing: how many checkpoints are to stay");
   checkpoint::PruneRequest request;

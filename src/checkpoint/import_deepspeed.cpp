@@ -132,7 +132,7 @@ std::string find_deepspeed_directory(const std::string& path) {
     return path;
   }
   std::error_code ignored;
-  if (!fs::exists(path + "/latest", ignored)) {
+  if (!fs::is_regular_file(path + "/latest", ignored)) {
     return "";
   }
   std::string tag = io::read_text_file(path + "/latest", kLongestTag);

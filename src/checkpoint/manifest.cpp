@@ -16,6 +16,7 @@
 namespace tessera::checkpoint {
 namespace {
 
+namespace fs = std::filesystem;
 using core::UserError;
 using nlohmann::json;
 using nlohmann::ordered_json;
@@ -130,6 +131,15 @@ StoredTensor parse_tensor(const json& entry, const Fields& fields, const std::st
   return tensor;
 }
 
+// Whether a path is of this type. Throws UserError where the system does not tell, which is not to be taken for no.
+bool is_there(const std::string& path, fs::file_type type) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  core::require<UserError>(status.type() != fs::file_type::none, "checkpoint", "{} cannot be read: {}", path,
+                           error.message());
+  return status.type() == type;
+}
+
 // The version before anything that it may have changed.
 void check_version(const json& object, const Fields& fields, const std::string& path) {
   core::require<UserError>(fields.text(object, "format") == kFormatName, "checkpoint",
@@ -217,15 +227,14 @@ std::optional<std::string> find_fault(const StoredTensor& tensor, std::int64_t f
 }
 
 Manifest read_manifest(const std::string& directory) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  core::require<UserError>(fs::is_directory(directory, error), "checkpoint", "there is no checkpoint directory {}",
-                           directory);
+  core::require<UserError>(is_there(directory, fs::file_type::directory), "checkpoint",
+                           "there is no checkpoint directory {}", directory);
   const std::string path = directory + "/" + std::string(kManifestFile);
-  core::require<UserError>(fs::exists(path, error), "checkpoint",
+  core::require<UserError>(is_there(path, fs::file_type::regular), "checkpoint",
                            "{} has no {}: it is not a checkpoint, or not a whole one", directory, kManifestFile);
   Manifest manifest = parse_manifest(io::read_text_file(path, kLargestManifest), path);
   const std::string state = directory + "/" + std::string(kStateFile);
+  std::error_code error;
   const auto bytes = fs::file_size(state, error);
   core::require<UserError>(!error, "checkpoint", "{} cannot be read: {}; use another checkpoint", state,
                            error.message());

@@ -15,12 +15,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// None where the directory is not there; one that cannot be read may hold any.
 std::vector<std::string> names_in(const std::string& directory) {
   std::vector<std::string> names;
   std::error_code error;
   for (fs::directory_iterator entry(directory, error), end; !error && entry != end; entry.increment(error)) {
     names.push_back(entry->path().filename().string());
   }
+  core::require<core::UserError>(!error || error == std::errc::no_such_file_or_directory, "checkpoint",
+                                 "cannot list {}: {}", directory, error.message());
   std::ranges::sort(names);
   return names;
 }
@@ -45,6 +48,10 @@ std::string read_latest(const std::string& run_dir) {
   const std::string path = run_dir + "/" + std::string(kLatestFile);
   constexpr std::int64_t kMostBytes = 4096;
   std::string name;
+  std::error_code ignored;
+  if (!fs::is_regular_file(path, ignored)) {
+    return "";
+  }
   try {
     name = io::read_text_file(path, kMostBytes);
   } catch (const core::UserError&) {
@@ -104,11 +111,15 @@ std::vector<CheckpointEntry> list_checkpoints(const std::string& run_dir) {
 }
 
 std::optional<std::string> find_latest(const std::string& run_dir) {
+  return find_latest(run_dir, list_checkpoints(run_dir));
+}
+
+std::optional<std::string> find_latest(const std::string& run_dir, const std::vector<CheckpointEntry>& entries) {
   const std::string latest = read_latest(run_dir);
-  if (!latest.empty() && read_entry(run_dir, latest).whole()) {
-    return run_dir + "/" + latest;
+  const auto named = std::ranges::find(entries, latest, &CheckpointEntry::name);
+  if (named != entries.end() && named->whole()) {
+    return named->path;
   }
-  const auto entries = list_checkpoints(run_dir);
   if (entries.empty() || !entries.back().whole()) {
     return std::nullopt;
   }

@@ -8,8 +8,10 @@
 
 namespace tessera::io {
 
+// O_NONBLOCK concerns none but pipes, whose opening would wait for somebody who writes.
 RandomAccessFile::RandomAccessFile(std::string path)
-    : path_(std::move(path)), file_(retry_interrupted([&] { return ::open(path_.c_str(), O_RDONLY | O_CLOEXEC); })) {
+    : path_(std::move(path)),
+      file_(retry_interrupted([&] { return ::open(path_.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); })) {
   if (!file_) {
     fail_errno<core::UserError>("open", path_);
   }

@@ -29,15 +29,24 @@ void require_writable(const char* flag, const std::string& directory) {
   }
 }
 
+bool holds_a_run(const std::string& directory) {
+  return fs::exists(fs::path(directory) / "steps.jsonl") || !checkpoint::list_checkpoints(directory).empty();
+}
+
 std::optional<std::string> find_resumed(const config::OutputConfig& output, const core::Log& log) {
   if (output.resume == "auto") {
     core::require<core::UserError>(!output.output_dir.empty(), "train", "--resume auto needs --output_dir to look in");
-    for (const checkpoint::CheckpointEntry& entry : checkpoint::list_checkpoints(output.output_dir)) {
+    const auto entries = checkpoint::list_checkpoints(output.output_dir);
+    for (const checkpoint::CheckpointEntry& entry : entries) {
       if (!entry.whole()) {
         log.warn("{} is passed over: {}", entry.name, entry.problem);
       }
     }
-    return checkpoint::find_latest(output.output_dir);
+    // To begin anew would end the run that is there, for what may be a file system that has trouble.
+    core::require<core::UserError>(entries.empty() || entries.back().whole(), "train",
+                                   "no checkpoint in {} is whole; where they are lost, move them away to begin anew",
+                                   output.output_dir);
+    return checkpoint::find_latest(output.output_dir, entries);
   }
   return output.resume.empty() ? std::nullopt : std::optional(output.resume);
 }
@@ -54,10 +63,8 @@ std::optional<std::string> prepare_output(const config::RunConfig& config, bool 
   }
   if (!directory.empty() && !config.eval_only) {
     require_writable("--output_dir", directory);
-    const bool holds_a_run =
-        fs::exists(fs::path(directory) / "steps.jsonl") || !checkpoint::list_checkpoints(directory).empty();
     core::require<core::UserError>(
-        !holds_a_run || !config.output.resume.empty(), "train",
+        !config.output.resume.empty() || !holds_a_run(directory), "train",
         "--output_dir {} holds a run already; --resume auto goes on with it, another directory begins anew", directory);
     for (const std::string& line : checkpoint::recover(directory)) {
       log.warn("{}", line);

@@ -148,6 +148,17 @@ TEST_F(RunErrors, AKilledRankLeavesAWholeCheckpoint) {
       2, data(), output, "--zero_stage 2 --epochs 5000 --max_steps 30 --batch_size 20 --keep_last 2 --resume auto");
   EXPECT_EQ(older.status, 0) << older.output;
   EXPECT_NE(older.output.find("checkpoint-step-30 is passed over: "), std::string::npos) << older.output;
+  // Where none is, the run that is there is not begun anew over its own records.
+  for (const std::string& name : list_directory(output)) {
+    if (name.starts_with("checkpoint-")) {
+      std::filesystem::resize_file(output + "/" + name + "/state.h5", 1000);
+    }
+  }
+  const std::string records = read_file(output + "/steps.jsonl");
+  const CommandResult refused = finetune(2, data(), output, "--epochs 5000 --batch_size 20 --resume auto");
+  EXPECT_EQ(refused.status, 2) << refused.output;
+  EXPECT_NE(refused.output.find("no checkpoint in " + output + " is whole"), std::string::npos) << refused.output;
+  EXPECT_EQ(read_file(output + "/steps.jsonl"), records);
 }
 
 // The second rank's last image is damaged: it fails in mid-training, names itself, and takes the other with it.

@@ -6,6 +6,7 @@
 #include "tessera/core/error.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <string>
@@ -54,6 +55,26 @@ TEST_F(RunDirectory, ListsByStepAndFindsTheLatest) {
     test::write_file(scratch_.file("latest"), text);
     EXPECT_EQ(find_latest(scratch_.path()), scratch_.file("checkpoint-10")) << text;
   }
+}
+
+// What cannot be read is not taken for what is not there, and a pipe is not waited for.
+TEST_F(RunDirectory, SaysWhatItCannotRead) {
+  save_sample("1", 1);
+  test::write_file(scratch_.file("file"), "");
+  const auto no_list = test::message_of<core::UserError>([&] { list_checkpoints(scratch_.file("file")); });
+  EXPECT_EQ(no_list, "[checkpoint] cannot list " + scratch_.file("file") + ": Not a directory");
+  fs::create_directory_symlink("checkpoint-2", scratch_.file("checkpoint-2"));
+  fs::create_directory(scratch_.file("checkpoint-3"));
+  ASSERT_EQ(::mkfifo(scratch_.file("checkpoint-3/manifest.json").c_str(), 0600), 0);
+  fs::remove(scratch_.file("latest"));
+  ASSERT_EQ(::mkfifo(scratch_.file("latest").c_str(), 0600), 0);
+  const auto entries = list_checkpoints(scratch_.path());
+  ASSERT_EQ(entries.size(), 3U);
+  EXPECT_EQ(entries[0].problem,
+            "[checkpoint] " + entries[0].path + " cannot be read: Too many levels of symbolic links");
+  EXPECT_EQ(entries[1].problem,
+            "[checkpoint] " + entries[1].path + " has no manifest.json: it is not a checkpoint, or not a whole one");
+  EXPECT_EQ(find_latest(scratch_.path()), scratch_.file("checkpoint-1"));
 }
 
 TEST_F(RunDirectory, RecoversFromEveryLeftOver) {

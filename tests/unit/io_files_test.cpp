@@ -6,6 +6,7 @@
 #include "tessera/io/mapped_file.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <bit>
 #include <cmath>
@@ -36,6 +37,9 @@ TEST(MappedFile, NamesTheFileThatItCannotOpen) {
   const ScratchDirectory scratch;
   const std::string directory = message_of<core::UserError>([&] { const MappedFile map(scratch.path()); });
   EXPECT_NE(directory.find("not a regular file"), std::string::npos) << directory;
+  ASSERT_EQ(::mkfifo(scratch.file("pipe").c_str(), 0600), 0);
+  const std::string pipe = message_of<core::UserError>([&] { const MappedFile map(scratch.file("pipe")); });
+  EXPECT_EQ(pipe, "[io] " + scratch.file("pipe") + " is not a regular file");
 }
 
 TEST(FileSystem, WritesAtomically) {

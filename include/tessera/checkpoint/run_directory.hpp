@@ -27,11 +27,13 @@ struct CheckpointEntry {
 bool is_checkpoint(const std::string& path);
 
 /// Every directory named checkpoint-*, those that are not whole first, then by steps done and by time of creation. A
-/// run directory that does not exist has none.
+/// run directory that does not exist has none; throws UserError where one cannot be read.
 std::vector<CheckpointEntry> list_checkpoints(const std::string& run_dir);
 
 /// The path of what `latest` names where that is whole, else of the whole checkpoint with the most steps.
 std::optional<std::string> find_latest(const std::string& run_dir);
+/// The same of a list that list_checkpoints() gave.
+std::optional<std::string> find_latest(const std::string& run_dir, const std::vector<CheckpointEntry>& entries);
 
 /// Puts the directory in order after a run that was killed: removes what an unfinished save or removal left, and puts
 /// back a checkpoint that was about to be replaced. Returns one line per thing done. Not while a save is under way.
