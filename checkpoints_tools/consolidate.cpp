@@ -1,5 +1,6 @@
 #include "tessera/checkpoint/consolidate.hpp"
 #include "command_line.hpp"
+#include "json_output.hpp"
 #include "progress.hpp"
 #include "tessera/checkpoint/reader.hpp"
 #include "tessera/core/error.hpp"
@@ -58,7 +59,7 @@ int run(const po::variables_map& values, const core::Log& log) {
     const nlohmann::ordered_json all{{"output", request.output},      {"config", result.config_path},
                                      {"tensors", result.num_tensors}, {"parameters", result.num_parameters},
                                      {"bytes", result.bytes},         {"seconds", progress.seconds()}};
-    std::printf("%s\n", all.dump(1).c_str());
+    put_json(all);
   }
   return 0;
 }

@@ -1,4 +1,5 @@
 #include "command_line.hpp"
+#include "json_output.hpp"
 #include "progress.hpp"
 #include "tensor_source.hpp"
 #include "tessera/checkpoint/run_directory.hpp"
@@ -159,7 +160,7 @@ void print_json(const Comparison& comparison) {
                          {"only_in_first", comparison.only_in_first},
                          {"only_in_second", comparison.only_in_second},
                          {"other_shape", comparison.other_shape}};
-  std::printf("%s\n", all.dump(1).c_str());
+  put_json(all);
 }
 
 void print_list(const char* title, const std::vector<std::string>& names) {

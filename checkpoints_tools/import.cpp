@@ -1,6 +1,7 @@
 #include "tessera/checkpoint/import.hpp"
 #include "command_line.hpp"
 #include "import_run.hpp"
+#include "json_output.hpp"
 #include "progress.hpp"
 #include "tessera/checkpoint/save.hpp"
 #include "tessera/core/error.hpp"
@@ -33,7 +34,10 @@ ImportFlags flags_of(const po::variables_map& values) {
   flags.blr = flag<double>(values, "blr");
   flags.lr = flag<double>(values, "lr");
   flags.min_lr = flag<double>(values, "min_lr");
-  flags.seed = values["seed"].as<std::uint64_t>();
+  // Below 2^63, as on the command line of tessera.
+  const auto seed = values["seed"].as<std::int64_t>();
+  core::require<core::UserError>(seed >= 0, kWho, "--seed {} must be a whole number from 0", seed);
+  flags.seed = static_cast<std::uint64_t>(seed);
   core::require<core::UserError>(!flags.lr || !flags.blr, kWho, "--lr and --blr say the same thing; give one");
   for (const auto& [name, rate] : {std::pair("--lr", flags.lr), {"--blr", flags.blr}, {"--min_lr", flags.min_lr}}) {
     core::require<core::UserError>(!rate || (*rate >= 0 && *rate < 1e6), kWho, "{} {:g} must be a number from 0", name,
@@ -81,7 +85,7 @@ void print_json(const checkpoint::ImportFacts& facts, const checkpoint::ImportRe
                                    {"left_out", result.passed_over},
                                    {"bytes", result.bytes},
                                    {"seconds", seconds}};
-  std::printf("%s\n", all.dump(1).c_str());
+  put_json(all);
 }
 
 int run(const po::variables_map& values, const core::Log& log) {
@@ -166,7 +170,7 @@ Verb import_verb() {
       "blr", po::value<double>(), "peak learning rate per 256 images of a step")(
       "lr", po::value<double>(), "peak learning rate; SOURCE's, or a blr of 1e-3")("min_lr", po::value<double>(),
                                                                                    "1e-6 where SOURCE does not say")(
-      "seed", po::value<std::uint64_t>()->default_value(0), "of the run that goes on")(
+      "seed", po::value<std::int64_t>()->default_value(0), "of the run that goes on")(
       "ignore_checksums", "do not compare SOURCE's CRCs")("json", "what was written, as JSON on stdout")(
       "quiet", "no progress on stderr");
   verb.positional = {"SOURCE"};

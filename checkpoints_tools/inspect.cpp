@@ -1,4 +1,5 @@
 #include "command_line.hpp"
+#include "json_output.hpp"
 #include "progress.hpp"
 #include "statistics.hpp"
 #include "tessera/checkpoint/reader.hpp"
@@ -14,9 +15,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <optional>
 
 namespace tessera::tools {
 namespace {
+
+constexpr const char* kWho = "tessera-ckpt inspect";
 
 using checkpoint::Reader;
 using checkpoint::StoredTensor;
@@ -47,19 +51,19 @@ std::vector<float> first_values(const Reader& reader, const StoredTensor& tensor
   return values;
 }
 
-// "NAME" is all components of a parameter, "NAME/master" one of them.
-std::vector<const StoredTensor*> select(const Reader& reader, const std::string& name) {
+// "NAME" is all components of a parameter, "NAME/master" one of them; none: everything.
+std::vector<const StoredTensor*> select(const Reader& reader, const std::optional<std::string>& name) {
   std::vector<const StoredTensor*> selected;
   std::vector<std::string> names;
   for (const StoredTensor& tensor : reader.tensors()) {
-    if (name.empty() || tensor.info.parameter == name || tensor.name() == name) {
+    if (!name || tensor.info.parameter == *name || tensor.name() == *name) {
       selected.push_back(&tensor);
     }
     names.push_back(tensor.info.parameter);
   }
   if (selected.empty()) {
-    const std::string meant = core::nearest(name, names);
-    core::fail<core::UserError>("tessera-ckpt inspect", "{} has no tensor {}{}", reader.path(), name,
+    const std::string meant = core::nearest(name.value_or(""), names);
+    core::fail<core::UserError>(kWho, "{} has no tensor '{}'{}", reader.path(), name.value_or(""),
                                 meant.empty() ? "" : "; did you mean " + meant + "?");
   }
   return selected;
@@ -124,7 +128,8 @@ class Inspection {
  public:
   Inspection(const po::variables_map& values, const core::Log& log)
       : reader_(values["CKPT"].as<std::string>()),
-        selected_(select(reader_, values.count("tensor") > 0 ? values["tensor"].as<std::string>() : "")),
+        selected_(select(
+            reader_, values.count("tensor") > 0 ? std::optional(values["tensor"].as<std::string>()) : std::nullopt)),
         log_(log),
         is_one_(values.count("tensor") > 0),
         with_statistics_(is_one_ || values.count("stats") > 0),
@@ -147,7 +152,7 @@ class Inspection {
                            {"bytes", reader_.num_bytes()},
                            {"run", ordered_json::parse(checkpoint::to_json(reader_.run_state()))},
                            {"tensors", std::move(tensors)}};
-    std::printf("%s\n", all.dump(1).c_str());
+    put_json(all);
   }
 
   void print() {
@@ -217,6 +222,9 @@ class Inspection {
 };
 
 int run(const po::variables_map& values, const core::Log& log) {
+  core::require<core::UserError>(values.count("tensor") > 0 || values["values"].defaulted(), kWho,
+                                 "--values is of the tensor that --tensor names; give one");
+  core::require<core::UserError>(values["values"].as<std::int64_t>() >= 0, kWho, "--values must be at least 0");
   Inspection inspection(values, log);
   if (values.count("json") > 0) {
     inspection.print_json();

@@ -1,4 +1,5 @@
 #include "command_line.hpp"
+#include "json_output.hpp"
 #include "tessera/checkpoint/run_directory.hpp"
 #include "tessera/core/table.hpp"
 #include "tessera/core/units.hpp"
@@ -56,7 +57,7 @@ void print_json(const std::vector<CheckpointEntry>& entries, const std::string& 
     }
     list.push_back(std::move(line));
   }
-  std::printf("%s\n", list.dump(1).c_str());
+  put_json(list);
 }
 
 void print_table(const std::vector<CheckpointEntry>& entries, const std::string& latest) {

@@ -4,9 +4,11 @@
 #include "tessera/core/error.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace {
@@ -17,12 +19,12 @@ int run(std::vector<std::string> words) {
   const std::vector<tools::Verb> verbs{tools::ls_verb(),   tools::inspect_verb(),     tools::verify_verb(),
                                        tools::diff_verb(), tools::consolidate_verb(), tools::import_verb(),
                                        tools::prune_verb()};
-  const auto asks_for_help = [](const std::string& word) { return word == "--help" || word == "-h" || word == "help"; };
+  const auto asks_for_help = [](const std::string& word) { return word == "--help" || word == "-h"; };
   if (words.empty()) {
     std::fputs(tools::help_of(verbs).c_str(), stderr);
     return 2;
   }
-  if (asks_for_help(words.front())) {
+  if (asks_for_help(words.front()) || words.front() == "help") {
     std::fputs(tools::help_of(verbs).c_str(), stdout);
     return 0;
   }
@@ -41,7 +43,11 @@ int run(std::vector<std::string> words) {
 
 int main(int argc, char** argv) {
   try {
-    return run({argv + 1, argv + argc});
+    const int status = run({argv + 1, argv + argc});
+    // What did not fit on a full disk is no answer.
+    core::require(std::fflush(stdout) == 0 && std::ferror(stdout) == 0, "tessera-ckpt", "cannot write to stdout: {}",
+                  std::generic_category().message(errno));
+    return status;
   } catch (const core::UserError& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 2;

@@ -1,4 +1,5 @@
 #include "command_line.hpp"
+#include "json_output.hpp"
 #include "tessera/checkpoint/run_directory.hpp"
 #include "tessera/core/error.hpp"
 
@@ -23,7 +24,7 @@ int run(const po::variables_map& values, const core::Log& log) {
   const auto removed = checkpoint::prune(run_dir, request);
   if (values.count("json") > 0) {
     const nlohmann::ordered_json all{{"removed", removed}, {"dry_run", request.dry_run}};
-    std::printf("%s\n", all.dump(1).c_str());
+    put_json(all);
     return 0;
   }
   for (const std::string& name : removed) {

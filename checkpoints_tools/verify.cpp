@@ -1,4 +1,5 @@
 #include "command_line.hpp"
+#include "json_output.hpp"
 #include "progress.hpp"
 #include "tessera/checkpoint/reader.hpp"
 #include "tessera/core/error.hpp"
@@ -38,7 +39,9 @@ Verdict read_everything(const std::string& path, int num_threads, Progress& prog
 int run(const po::variables_map& values, const core::Log& log) {
   const auto path = values["CKPT"].as<std::string>();
   const int num_threads = values["threads"].as<int>();
-  core::require<core::UserError>(num_threads > 0, "tessera-ckpt verify", "--threads must be at least 1");
+  constexpr int kMostThreads = 1024;  // each holds a piece of the checkpoint
+  core::require<core::UserError>(num_threads > 0 && num_threads <= kMostThreads, "tessera-ckpt verify",
+                                 "--threads {} must be from 1 to {}", num_threads, kMostThreads);
   Progress progress(log, "verifying");
   const Verdict verdict = read_everything(path, num_threads, progress);
   log.status("");
@@ -50,7 +53,7 @@ int run(const po::variables_map& values, const core::Log& log) {
                                      {"tensors", verdict.num_tensors},
                                      {"seconds", progress.seconds()},
                                      {"problems", verdict.problems}};
-    std::printf("%s\n", all.dump(1).c_str());
+    put_json(all);
   } else if (whole) {
     std::printf("%s is whole: %s tensors, %s\n", path.c_str(), core::format_count(verdict.num_tensors).c_str(),
                 describe_rate(static_cast<double>(verdict.bytes), progress.seconds()).c_str());

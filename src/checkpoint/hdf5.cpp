@@ -17,12 +17,24 @@ constexpr unsigned kMostMessages = 3;
 // only in part, its own work at exit ends in a message that nobody can use. Before the library's first call.
 const herr_t kNothingAtExit = H5dont_atexit();  // NOLINT(bugprone-throwing-static-initialization): C throws nothing
 
+// Of a failed system call HDF5 tells the time, a pointer and more, on two lines: the system's reason alone.
+std::string without_details(std::string_view text) {
+  constexpr std::string_view kReason = "error message = '";
+  const std::size_t details = text.find(": time = ");
+  const std::size_t reason = text.find(kReason);
+  if (details == std::string_view::npos || reason == std::string_view::npos) {
+    return std::string(text);
+  }
+  const std::string_view rest = text.substr(reason + kReason.size());
+  return fmt::format("{}: {}", text.substr(0, details), rest.substr(0, rest.find('\'')));
+}
+
 herr_t collect(unsigned depth, const H5E_error2_t* error, void* text) {
   auto& joined = *static_cast<std::string*>(text);
   const bool says_more =
       error->desc != nullptr && *error->desc != '\0' && joined.find(error->desc) == std::string::npos;
   if (depth < kMostMessages && says_more) {
-    joined += (joined.empty() ? "" : "; ") + std::string(error->desc);
+    joined += (joined.empty() ? "" : "; ") + without_details(error->desc);
   }
   return 0;
 }

@@ -151,6 +151,9 @@ class Importer {
 }  // namespace
 
 ImportResult import_checkpoint(const ImportSource& source, const ImportRequest& request) {
+  core::require<UserError>(!request.ignore_checksums || !source.contents().torch_files.empty(), "checkpoint",
+                           "--ignore_checksums is for files of torch.save; {} has no checksums",
+                           source.contents().facts.kind);
   ImportResult result;
   result.passed_over = source.match(request.parameters);
   Importer importer(source.contents(), request);

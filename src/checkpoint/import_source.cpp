@@ -48,6 +48,9 @@ ImportSource::ImportSource(const std::string& path, const ImportOptions& options
                            "{} is a checkpoint of this program already: resume it, or copy it", path);
   const bool is_directory = std::filesystem::is_directory(path, ignored);
   const std::string deepspeed = is_directory ? find_deepspeed_directory(path) : "";
+  core::require<UserError>(!deepspeed.empty() || !options.weights_only, "checkpoint",
+                           "--weights_only is for checkpoints of DeepSpeed; {} holds nothing but weights in any case",
+                           path);
   if (!deepspeed.empty()) {
     read_deepspeed(*contents_, deepspeed, options);
   } else if (is_directory || path.ends_with(".safetensors")) {
@@ -111,8 +114,7 @@ std::vector<std::string> ImportSource::match(const std::vector<NamedShape>& want
     lines.resize(kMostNames);
     lines.push_back(fmt::format("and {} more", num_lines - kMostNames));
   }
-  core::require<UserError>(lines.empty(), "checkpoint",
-                           "this model cannot be made of {}; check --model_config and --cls_token:\n  {}",
+  core::require<UserError>(lines.empty(), "checkpoint", "this model cannot be made of {}; check --model_config:\n  {}",
                            source.facts.kind, fmt::join(lines, "\n  "));
   return passed_over;
 }

@@ -174,8 +174,12 @@ class Verification {
 
   std::vector<std::string> run() {
     std::vector<std::thread> threads;
-    for (int i = 1; i < options_.num_threads; ++i) {
-      threads.emplace_back([this] { work(); });
+    const std::size_t most = std::min(tasks_.size(), static_cast<std::size_t>(std::max(options_.num_threads, 1)));
+    try {
+      while (threads.size() + 1 < most) {
+        threads.emplace_back([this] { work(); });
+      }
+    } catch (const std::system_error&) {  // the system gives no more: those that there are do all
     }
     work();
     for (std::thread& thread : threads) {

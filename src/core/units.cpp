@@ -26,6 +26,7 @@ constexpr std::array<Unit, 13> kUnits{{{"", 1},
                                        {"GB", 1e9},
                                        {"TiB", 1099511627776.0},
                                        {"TB", 1e12}}};
+constexpr double kMostBytes = 0x1p62;  // any more is a slip, and would not fit
 
 }  // namespace
 
@@ -37,7 +38,7 @@ std::int64_t parse_bytes(std::string_view text) {
     unit.remove_prefix(1);
   }
   for (const Unit& known : kUnits) {
-    if (status == std::errc{} && value >= 0 && unit == known.name) {
+    if (status == std::errc{} && value >= 0 && value * known.bytes < kMostBytes && unit == known.name) {
       return static_cast<std::int64_t>(std::llround(value * known.bytes));
     }
   }

@@ -142,7 +142,11 @@ TEST_F(ImportTest, TakesFilesOfTorchAndSafetensors) {
                 values_of(first, parameter.name, Component::kWeight));
     }
   }
-  EXPECT_EQ(ImportSource(scratch_.file("model.safetensors"), {}).facts().run->dataset, "cifar10");
+  const ImportSource safetensors(scratch_.file("model.safetensors"), {});
+  EXPECT_EQ(safetensors.facts().run->dataset, "cifar10");
+  ImportRequest unchecked = request("unchecked");
+  unchecked.ignore_checksums = true;
+  expect_in(message_of<core::UserError>([&] { import_checkpoint(safetensors, unchecked); }), "has no checksums");
 }
 
 TEST_F(ImportTest, RefusesPartsThatDoNotBelongTogether) {

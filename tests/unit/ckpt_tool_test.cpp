@@ -70,6 +70,30 @@ TEST_F(CkptTool, SuggestsWhatWasMeant) {
   expect_in(tool("verify /nowhere"), 2, "there is no checkpoint directory /nowhere");
 }
 
+TEST_F(CkptTool, RefusesFlagsWithoutEffect) {
+  save_sample("1", 10);
+  expect_in(tool("inspect " + path("1") + " --values 3"), 2, "--values is of the tensor that --tensor names");
+  expect_in(tool("inspect " + path("1") + " --tensor classifier.bias --values -1"), 2, "--values must be at least 0");
+  expect_in(tool("inspect " + path("1") + " --tensor ''"), 2, "has no tensor ''");
+  expect_in(tool("verify " + path("1") + " --threads 1000000"), 2, "--threads 1000000 must be from 1 to 1024");
+  expect_in(tool("verify " + path("1") + " --threads 1024"), 0, "is whole");
+  const std::string weights = scratch_.file("model.safetensors");
+  tool("consolidate " + path("1") + " --output " + weights);
+  const std::string import = " --output x --epochs 1 --model_config " TESSERA_TEST_DATA "/deepspeed/model.json";
+  expect_in(tool("import " + weights + " --weights_only" + import), 2, "holds nothing but weights in any case");
+  expect_in(tool("import " + weights + " --seed -1" + import), 2, "--seed -1 must be a whole number from 0");
+}
+
+TEST_F(CkptTool, AnswersWholeOrNot) {
+  save_sample("1", 10);
+  expect_in(test::run_command("(" TESSERA_CKPT " ls " + scratch_.file("run") + " >/dev/full)"), 1,
+            "cannot write to stdout: No space left on device");
+  expect_in(tool("ls help"), 2, "there is no directory help");
+  std::filesystem::create_directory(path("\xff"));
+  const auto listed = json::parse(tool("ls --json --quiet " + scratch_.file("run")).output);
+  EXPECT_EQ(listed[0]["name"], "checkpoint-\uFFFD");
+}
+
 TEST_F(CkptTool, ListsARun) {
   save_sample("1", 10);
   save_sample("2", 20);

@@ -57,6 +57,7 @@ TEST(Units, ReadsAndWritesAmountsOfMemory) {
   EXPECT_EQ(parse_bytes("17"), 17);
   EXPECT_THROW(parse_bytes("80 gibs"), UserError);
   EXPECT_THROW(parse_bytes("-1"), UserError);
+  EXPECT_THROW(parse_bytes("1e40GB"), UserError);
   EXPECT_THROW(parse_bytes(""), UserError);
   EXPECT_EQ(format_bytes(71.3 * (1LL << 30)), "71.3 GiB");
   EXPECT_EQ(format_bytes(512), "512 B");
