@@ -45,8 +45,10 @@ int main(int argc, char** argv) {
   try {
     const int status = run({argv + 1, argv + argc});
     // What did not fit on a full disk is no answer.
-    core::require(std::fflush(stdout) == 0 && std::ferror(stdout) == 0, "tessera-ckpt", "cannot write to stdout: {}",
-                  std::generic_category().message(errno));
+    const bool flushed = std::fflush(stdout) == 0;
+    const int reason = flushed ? EIO : errno;
+    core::require(flushed && std::ferror(stdout) == 0, "tessera-ckpt", "cannot write to stdout: {}",
+                  std::generic_category().message(reason));
     return status;
   } catch (const core::UserError& error) {
     std::fprintf(stderr, "%s\n", error.what());
