@@ -2,7 +2,7 @@
 
 #include "tessera/core/error.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <sstream>
 

@@ -2,7 +2,8 @@
 
 #include "kernels/checks.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
 
 namespace tessera::kernels {
 

@@ -1,7 +1,12 @@
 #include "kernels/attention/arguments.hpp"
 #include "tessera/kernels/attention.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/_softmax_backward_data.h>
+#include <ATen/ops/baddbmm.h>
+#include <ATen/ops/bmm.h>
+#include <ATen/ops/full.h>
 
 #include <cmath>
 #include <limits>

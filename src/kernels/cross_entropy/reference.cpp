@@ -2,7 +2,11 @@
 #include "tessera/core/error.hpp"
 #include "tessera/kernels/cross_entropy.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/log_softmax.h>
 
 // Shapes: B images, C classes.
 

@@ -2,7 +2,7 @@
 #include "kernels/random_fill/random_element.hpp"
 #include "tessera/core/error.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <algorithm>
 #include <cstring>

@@ -3,7 +3,7 @@
 #include "kernels/checks.hpp"
 #include "tessera/core/error.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 namespace tessera::kernels::image_mix {
 

@@ -1,6 +1,6 @@
 #include "kernels/image_mix/arguments.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstring>
 

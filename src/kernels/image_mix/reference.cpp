@@ -1,6 +1,9 @@
 #include "kernels/image_mix/arguments.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/where.h>
 
 // Shapes: B images, S x S pixels; a 1 is an axis over which a number is the same.
 

@@ -2,7 +2,7 @@
 #include "kernels/image_transform/resample.hpp"
 #include "tessera/kernels/image_transform.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <array>
 #include <type_traits>

@@ -2,7 +2,7 @@
 
 #include "kernels/checks.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 namespace tessera::kernels::linear {
 namespace {

@@ -1,7 +1,9 @@
 #include "kernels/linear/arguments.hpp"
 #include "tessera/kernels/linear.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/mm.h>
 
 namespace tessera::kernels::reference {
 

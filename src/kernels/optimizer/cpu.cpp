@@ -2,8 +2,8 @@
 #include "kernels/optimizer/loops.hpp"
 #include "tessera/kernels/optimizer.hpp"
 
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
 
 #include <algorithm>
 #include <array>

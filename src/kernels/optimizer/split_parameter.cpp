@@ -2,7 +2,13 @@
 #include "tessera/core/scale_blocks.hpp"
 #include "tessera/kernels/optimizer.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/bitwise_left_shift.h>
+#include <ATen/ops/bitwise_or.h>
+#include <ATen/ops/bitwise_right_shift.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/where.h>
 
 // core::split_float in ATen's operations, of any device.
 

@@ -4,7 +4,7 @@
 #include "kernels/weight_gradient.hpp"
 #include "tessera/core/error.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 namespace tessera::kernels::qk_norm_rope {
 

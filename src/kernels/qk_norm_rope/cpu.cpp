@@ -4,7 +4,10 @@
 #include "kernels/weight_gradient.hpp"
 #include "tessera/kernels/qk_norm_rope.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 

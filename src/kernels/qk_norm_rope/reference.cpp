@@ -3,7 +3,12 @@
 #include "tessera/core/error.hpp"
 #include "tessera/kernels/qk_norm_rope.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/outer.h>
+#include <ATen/ops/pow.h>
 
 // Shapes: B images, T tokens, N = B*T rows, H query heads, K key/value heads, A heads of either kind, E elements a
 // head, C = (H + 2K) E.

@@ -1,8 +1,8 @@
 #include "kernels/random_fill/arguments.hpp"
 #include "tessera/kernels/random_fill.hpp"
 
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
 
 #include <algorithm>
 

@@ -3,7 +3,7 @@
 #include "kernels/checks.hpp"
 #include "kernels/weight_gradient.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 namespace tessera::kernels::rms_norm {
 

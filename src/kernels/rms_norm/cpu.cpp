@@ -4,7 +4,9 @@
 #include "kernels/weight_gradient.hpp"
 #include "tessera/kernels/rms_norm.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 
 // Shapes: N rows, D columns, P chunks of rows.
 

@@ -2,7 +2,8 @@
 #include "kernels/weight_gradient.hpp"
 #include "tessera/kernels/rms_norm.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
 
 // Shapes: N rows, D columns.
 

@@ -3,7 +3,8 @@
 #include "kernels/swiglu/loops.hpp"
 #include "tessera/kernels/swiglu.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
 // Shapes: N rows, F features.
 

@@ -2,7 +2,9 @@
 
 #include "kernels/swiglu/arguments.hpp"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 
 // Shapes: N rows, F features.
 
