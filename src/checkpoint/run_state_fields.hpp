@@ -8,8 +8,14 @@
 namespace tessera::checkpoint {
 
 /// Fields that came after version 1. Where a file lacks one, RunState's default is what older programs did.
-constexpr std::array<std::string_view, 7> kNewFields{
-    "optimizer", "optimizer_state_dtype", "freeze_blocks", "backbone", "backbone_crc32c", "pooling", "ema_decay"};
+constexpr std::array<std::string_view, 8> kNewFields{"epoch_skipped_steps",
+                                                     "optimizer",
+                                                     "optimizer_state_dtype",
+                                                     "freeze_blocks",
+                                                     "backbone",
+                                                     "backbone_crc32c",
+                                                     "pooling",
+                                                     "ema_decay"};
 
 /// Calls visit(name, field) for every field of RunState: the one list from which JSON and HDF5 attributes are made.
 /// State is RunState or const RunState.
@@ -26,6 +32,7 @@ void visit_run_state(State& run, Visitor&& visit) {
   visit("epoch_accuracy_sum", run.epoch_accuracy_sum);
   visit("epoch_lr_sum", run.epoch_lr_sum);
   visit("epoch_seconds", run.epoch_seconds);
+  visit("epoch_skipped_steps", run.epoch_skipped_steps);
   visit("seed", run.seed);
   visit("effective_batch", run.effective_batch);
   visit("dataset_size", run.dataset_size);

@@ -210,8 +210,9 @@ void Trainer::record(const engine::StepStats& stats, double lr, double seconds) 
   ++run_.step_in_epoch;
   run_.optimizer_step = parts_.engine.num_updates();
   run_.skipped_steps += stats.skipped ? 1 : 0;
-  run_.epoch_loss_sum += stats.loss;
-  run_.epoch_accuracy_sum += stats.accuracy;
+  run_.epoch_skipped_steps += stats.skipped ? 1 : 0;
+  run_.epoch_loss_sum += stats.skipped ? 0 : stats.loss;
+  run_.epoch_accuracy_sum += stats.skipped ? 0 : stats.accuracy;
   run_.epoch_lr_sum += lr;
   run_.epoch_seconds += seconds;
   if (stats.skipped) {
@@ -288,15 +289,17 @@ void Trainer::finish_epoch() {
   run_.epoch_accuracy_sum = 0;
   run_.epoch_lr_sum = 0;
   run_.epoch_seconds = 0;
+  run_.epoch_skipped_steps = 0;
   save_after_epoch(improved);
 }
 
 void Trainer::record_epoch(const report::Evaluation& test) {
   const auto steps = static_cast<double>(run_.steps_per_epoch);
+  const auto taken = static_cast<double>(run_.steps_per_epoch - run_.epoch_skipped_steps);  // 0 of them: no number
   const std::int64_t images = run_.steps_per_epoch * run_.effective_batch;
   const report::EpochRecord record{run_.epoch_lr_sum / steps,
-                                   run_.epoch_accuracy_sum / steps,
-                                   run_.epoch_loss_sum / steps,
+                                   run_.epoch_accuracy_sum / taken,
+                                   run_.epoch_loss_sum / taken,
                                    test.loss,
                                    test.acc1,
                                    test.acc5,

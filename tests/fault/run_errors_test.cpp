@@ -161,6 +161,19 @@ TEST_F(RunErrors, AKilledRankLeavesAWholeCheckpoint) {
   EXPECT_EQ(read_file(output + "/steps.jsonl"), records);
 }
 
+// The first update ruins the weights, so that the second step has no loss. What is saved after it is whole, and numbers
+// that no file can hold are in none of its sums.
+TEST_F(RunErrors, ASkippedStepIsNoEndOfSaving) {
+  const CommandResult result = finetune(1, data(), scratch_.file("out"),
+                                        "--lr 1e38 --warmup_epochs 0 --batch_size 20 --epochs 2 --max_steps 3 "
+                                        "--save_every_steps 2");
+  EXPECT_EQ(result.status, 0) << result.output;
+  EXPECT_NE(result.output.find("step 1 was skipped on every rank"), std::string::npos) << result.output;
+  const CommandResult run = tessera_ckpt("inspect --json " + scratch_.file("out/checkpoint-step-2"));
+  EXPECT_EQ(run.status, 0) << result.output << run.output;
+  EXPECT_NE(run.output.find("\"epoch_skipped_steps\": 1,"), std::string::npos) << run.output;
+}
+
 // The second rank's last image is damaged: it fails in mid-training, names itself, and takes the other with it.
 TEST_F(RunErrors, AFailingRankNamesItself) {
   const std::string folder = scratch_.file("images");

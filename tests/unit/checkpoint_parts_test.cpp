@@ -1,6 +1,7 @@
 #include "checkpoint/child_process.hpp"
 #include "checkpoint/flat_range.hpp"
 #include "checkpoint/manifest.hpp"
+#include "checkpoint/run_state_fields.hpp"
 #include "support/sample_state.hpp"
 #include "support/scratch.hpp"
 #include "tessera/checkpoint/run_state_json.hpp"
@@ -25,6 +26,15 @@ namespace tessera::checkpoint {
 namespace {
 
 using test::message_of;
+
+// docs/checkpoint_format.md is what another program is written by.
+TEST(RunStateFields, AreAllInTheDescriptionOfTheFormat) {
+  const std::string page = test::read_file(TESSERA_TEST_DATA "/../../docs/checkpoint_format.md");
+  const state::RunState run;
+  visit_run_state(run, [&](const char* name, const auto& /*field*/) {
+    EXPECT_NE(page.find(std::string("`") + name + "`"), std::string::npos) << name;
+  });
+}
 
 // Known answers of RFC 3720, B.4.
 TEST(Crc32c, GivesTheKnownAnswers) {

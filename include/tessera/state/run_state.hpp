@@ -15,10 +15,13 @@ struct RunState {
   std::string optimizer_state_dtype = "fp32";  ///< of the moments, as on the command line
   std::int64_t optimizer_step = 0;             ///< updates applied: AdamW's bias correction counts these
   std::int64_t skipped_steps = 0;
-  double epoch_loss_sum = 0;  ///< over the steps done in the epoch in progress: log.txt's means are taken from these
+  /// Sums over the steps done in the epoch in progress, from which log.txt's means are taken. A step that was skipped
+  /// may have a loss that is no number: loss and accuracy are of the others.
+  double epoch_loss_sum = 0;
   double epoch_accuracy_sum = 0;  ///< percent
   double epoch_lr_sum = 0;
-  double epoch_seconds = 0;  ///< of training
+  double epoch_seconds = 0;              ///< of training
+  std::int64_t epoch_skipped_steps = 0;  ///< of these steps
   std::uint64_t seed = 0;
   std::int64_t effective_batch = 0;
   std::int64_t dataset_size = 0;
