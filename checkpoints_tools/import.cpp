@@ -100,6 +100,10 @@ int run(const po::variables_map& values, const core::Log& log) {
   core::require<core::UserError>(!std::filesystem::exists(target), kWho, "{} is there already; give another --name",
                                  target);
   const checkpoint::ImportSource source(path, {values.count("weights_only") > 0});
+  core::require<core::UserError>(source.facts().of_deepspeed || values.count("weights_only") == 0, kWho,
+                                 "--weights_only is for checkpoints of DeepSpeed; {} holds nothing but weights in any "
+                                 "case",
+                                 path);
   const ImportedRun imported = assemble_run(source, flags_of(values), path);
   request.parameters = imported.parameters;
   request.run = imported.run;

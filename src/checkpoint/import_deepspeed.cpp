@@ -151,6 +151,7 @@ void read_deepspeed(ImportSource::Contents& contents, const std::string& directo
                            "{} has no state dict under 'module'; it is of no DeepSpeed checkpoint known here",
                            model.file());
   add_state_dict(target, model, *module);
+  contents.facts.of_deepspeed = true;
   read_facts(contents.facts, model.root());
   if (options.weights_only) {
     contents.facts.kind = "the weights of the DeepSpeed checkpoint " + directory;

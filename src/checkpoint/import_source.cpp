@@ -48,9 +48,6 @@ ImportSource::ImportSource(const std::string& path, const ImportOptions& options
                            "{} is a checkpoint of this program already: resume it, or copy it", path);
   const bool is_directory = std::filesystem::is_directory(path, ignored);
   const std::string deepspeed = is_directory ? find_deepspeed_directory(path) : "";
-  core::require<UserError>(!deepspeed.empty() || !options.weights_only, "checkpoint",
-                           "--weights_only is for checkpoints of DeepSpeed; {} holds nothing but weights in any case",
-                           path);
   if (!deepspeed.empty()) {
     read_deepspeed(*contents_, deepspeed, options);
   } else if (is_directory || path.ends_with(".safetensors")) {

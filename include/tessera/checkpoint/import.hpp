@@ -18,6 +18,7 @@ namespace tessera::checkpoint {
 /// What a source says of the run that it comes from. What it does not say is not there.
 struct ImportFacts {
   std::string kind;                    ///< "a DeepSpeed ZeRO-2 checkpoint of 4 ranks", for people
+  bool of_deepspeed = false;           ///< rather than a file of weights
   bool has_optimizer = false;          ///< masters, moments and steps; else weights alone
   std::optional<state::RunState> run;  ///< of our own program, where it wrote the file
   std::optional<std::int64_t> epochs_done;
