@@ -2,13 +2,12 @@
 #include "command_line.hpp"
 
 #include "tessera/core/error.hpp"
+#include "tessera/core/standard_output.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <string>
-#include <system_error>
 #include <vector>
 
 namespace {
@@ -44,11 +43,7 @@ int run(std::vector<std::string> words) {
 int main(int argc, char** argv) {
   try {
     const int status = run({argv + 1, argv + argc});
-    // What did not fit on a full disk is no answer.
-    const bool flushed = std::fflush(stdout) == 0;
-    const int reason = flushed ? EIO : errno;
-    core::require(flushed && std::ferror(stdout) == 0, "tessera-ckpt", "cannot write to stdout: {}",
-                  std::generic_category().message(reason));
+    core::flush_stdout();
     return status;
   } catch (const core::UserError& error) {
     std::fprintf(stderr, "%s\n", error.what());

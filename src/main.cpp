@@ -4,6 +4,7 @@
 #include "tessera/config/effective_settings.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/core/log.hpp"
+#include "tessera/core/standard_output.hpp"
 #include "tessera/report/comparison.hpp"
 #include "tessera/topology/session.hpp"
 #include "tessera/train/commands.hpp"
@@ -99,7 +100,9 @@ int main(int argc, char** argv) {
     if (needs_session(argc, argv)) {
       world = session.emplace().world();
     }
-    return parse_and_run(argc, argv, world);
+    const int status = parse_and_run(argc, argv, world);
+    tessera::core::flush_stdout();
+    return status;
   } catch (const tessera::core::AgreedUserError& error) {  // every rank is here: one speaks
     say(world.rank(), "", error);
     return kBadInput;

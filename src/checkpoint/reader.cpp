@@ -173,14 +173,7 @@ class Verification {
   }
 
   std::vector<std::string> run() {
-    std::vector<std::thread> threads;
-    const std::size_t most = std::min(tasks_.size(), static_cast<std::size_t>(std::max(options_.num_threads, 1)));
-    try {
-      while (threads.size() + 1 < most) {
-        threads.emplace_back([this] { work(); });
-      }
-    } catch (const std::system_error&) {  // the system gives no more: those that there are do all
-    }
+    std::vector<std::thread> threads = start_helpers();
     work();
     for (std::thread& thread : threads) {
       thread.join();
@@ -190,6 +183,20 @@ class Verification {
   }
 
  private:
+  // Beside this thread; fewer than were asked for where there is less to do, or the system gives no more.
+  std::vector<std::thread> start_helpers() {
+    std::vector<std::thread> threads;
+    const std::size_t most = std::min(tasks_.size(), static_cast<std::size_t>(std::max(options_.num_threads, 1)));
+    try {
+      while (threads.size() + 1 < most) {
+        threads.emplace_back([this] { work(); });
+      }
+    } catch (const std::system_error&) {
+      return threads;
+    }
+    return threads;
+  }
+
   void work() {
     std::vector<std::byte> buffer;
     for (std::size_t i = next_++; i < tasks_.size(); i = next_++) {

@@ -51,6 +51,12 @@ TEST_F(RunErrors, FlagsAndJson) {
   expect_refused("--config " + scratch_.file("absent.json"), "absent.json");
 }
 
+TEST_F(RunErrors, AnAnswerThatCannotBeWritten) {
+  const CommandResult result = run_command("(" + std::string(TESSERA_BIN) + " config >/dev/full)");
+  EXPECT_EQ(result.status, 1) << result.output;
+  EXPECT_NE(result.output.find("cannot write to stdout: "), std::string::npos) << result.output;
+}
+
 TEST_F(RunErrors, Data) {
   const std::string images = data() + "/train-images-idx3-ubyte";
   const std::string whole = read_file(images);
