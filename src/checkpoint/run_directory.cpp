@@ -94,7 +94,9 @@ std::int64_t file_bytes(const std::string& path) {
   return static_cast<std::int64_t>(size);
 }
 
-bool is_checkpoint(const std::string& path) { return exists(path + "/" + std::string(kManifestFile)); }
+bool is_checkpoint(const std::string& path) {
+  return exists(path + "/" + std::string(kManifestFile)) || exists(path + "/" + std::string(kStateFile));
+}
 
 std::vector<CheckpointEntry> list_checkpoints(const std::string& run_dir) {
   std::vector<CheckpointEntry> entries;

@@ -209,6 +209,16 @@ TEST_F(CkptTool, ComparesCheckpointsAndWeights) {
   expect_in(tool("diff " + path("1") + " " + scratch_.file("none.safetensors")), 2, "No such file");
 }
 
+// Not taken for a directory of weights that lacks its files.
+TEST_F(CkptTool, KnowsACheckpointWithoutItsManifest) {
+  save_sample("1", 10);
+  std::filesystem::remove(path("1") + "/manifest.json");
+  const std::string why = "has no manifest.json: it is not a checkpoint, or not a whole one";
+  expect_in(tool("diff " + path("1") + " " + path("1")), 2, why);
+  expect_in(tool("verify " + path("1")), 2, why);
+  expect_in(tool("import " + path("1") + " --output x"), 2, "is a checkpoint of this program already");
+}
+
 TEST_F(CkptTool, PrunesARun) {
   for (int step = 1; step <= 3; ++step) {
     save_sample(std::to_string(step), step);
