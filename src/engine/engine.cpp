@@ -106,6 +106,8 @@ class Engine::Impl {
   }
   // What a rank owns of the weights arrives on every other.
   void gather_all();
+  // Copies of what is owned, for a while, where gradients are between steps.
+  std::vector<at::Tensor> put_weights_aside();
 
   // What these ranks answer for; of the buffers each rank has all, and the first one answers for them.
   [[nodiscard]] state::StateDescription describe(const std::vector<int>& ranks, bool has_buffers) const;
@@ -188,6 +190,17 @@ void Engine::Impl::gather_all() {
   }
 }
 
+std::vector<at::Tensor> Engine::Impl::put_weights_aside() {
+  std::vector<at::Tensor> aside;
+  for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
+    const at::Tensor& weight = optimizer.weight(bucket);
+    const at::Tensor room = gradients->reduced(bucket);
+    const bool is_exact = room.element_size() >= weight.element_size();  // not fp32 in the place of bf16
+    aside.push_back(is_exact ? room.copy_(weight) : weight.clone());
+  }
+  return aside;
+}
+
 state::StateDescription Engine::Impl::describe(const std::vector<int>& ranks, bool has_buffers) const {
   const std::vector<state::Component>& components = optimizer.components();
   state::StateDescription description;
@@ -264,13 +277,14 @@ void Engine::initialise(const FillPiece& fill) {
 
 model::Weights& Engine::weights() { return impl_->all_weights; }
 model::Gradients& Engine::gradients() { return impl_->trained_gradients; }
+bool Engine::forward_changes_state() const { return !impl_->buffers.empty(); }
+void Engine::settle_weights() { impl_->parameters.wait_for_all(); }
 void Engine::with_averages(const std::function<void()>& work) {
   Impl& impl = *impl_;
   core::require(impl.context.options.averages(), "engine", "no averages are kept");
   impl.parameters.wait_for_all();
-  std::vector<at::Tensor> weights;
+  const std::vector<at::Tensor> weights = impl.put_weights_aside();
   for (int bucket = 0; bucket < impl.context.num_buckets(); ++bucket) {
-    weights.push_back(impl.optimizer.weight(bucket).clone());
     impl.optimizer.weight(bucket).copy_(impl.optimizer.average(bucket));
   }
   impl.gather_all();

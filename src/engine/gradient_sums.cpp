@@ -1,7 +1,6 @@
 #include "engine/gradient_sums.hpp"
 
 #include <ATen/ops/cat.h>
-#include <ATen/ops/zeros.h>
 
 namespace tessera::engine {
 

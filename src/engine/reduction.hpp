@@ -5,7 +5,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <deque>
 #include <functional>
 #include <optional>
 #include <vector>

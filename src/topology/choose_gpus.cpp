@@ -30,6 +30,13 @@ std::vector<int> choose_gpus(const std::vector<GpuChoice>& ranks) {
   return chosen;
 }
 
+int ranks_on_gpu_of(const Placement& placement, int rank) {
+  const std::optional<GpuPlace>& mine = placement.ranks[static_cast<std::size_t>(rank)].gpu;
+  return mine ? static_cast<int>(std::ranges::count_if(
+                    placement.ranks, [&](const Place& place) { return place.gpu && place.gpu->uuid == mine->uuid; }))
+              : 0;
+}
+
 int share_of_cores(const Placement& placement, int rank) {
   const Place& mine = placement.ranks.at(static_cast<std::size_t>(rank));
   std::map<int, int> users;

@@ -49,11 +49,12 @@ std::int64_t peak_memory_bytes(c10::Device device) {
   return stats.allocated_bytes[static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE)].peak;
 }
 
-std::int64_t usable_memory_bytes(c10::Device device, int ranks_on_node) {
+std::int64_t usable_memory_bytes(c10::Device device, int num_sharing) {
   if (device.is_cpu()) {
-    return least_host_limit(this_host(), ranks_on_node).free_bytes / ranks_on_node;
+    return least_host_limit(this_host(), num_sharing).free_bytes / num_sharing;
   }
-  return static_cast<std::int64_t>(c10::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).first);
+  return static_cast<std::int64_t>(c10::getDeviceAllocator(device.type())->getMemoryInfo(device.index()).first) /
+         num_sharing;
 }
 
 PeakRate peak_rate(c10::Device device, at::ScalarType dtype, const std::string& gpu_name) {

@@ -23,9 +23,8 @@ class Stopwatch {
 /// Greatest device memory in use so far: on a GPU what the allocator handed out, on a CPU the process's resident set.
 std::int64_t peak_memory_bytes(c10::Device device);
 
-/// Memory that a run of `ranks_on_node` ranks may count on for each: the GPU's, or this rank's share of what the host
-/// has left.
-std::int64_t usable_memory_bytes(c10::Device device, int ranks_on_node);
+/// Memory that each of so many ranks that share it may count on, of what the GPU or the host has left.
+std::int64_t usable_memory_bytes(c10::Device device, int num_sharing);
 
 /// What MFU divides by.
 struct PeakRate {

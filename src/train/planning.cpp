@@ -52,9 +52,16 @@ namespace {
 // The plan is within 5% of what a run takes; the allocator's gaps come on top.
 std::int64_t plannable(std::int64_t device_bytes) { return device_bytes - device_bytes / 16; }
 
+std::int64_t usable_by_this_rank(const Platform& platform) {
+  const topology::Mesh& mesh = platform.mesh;
+  return usable_memory_bytes(platform.device, platform.device.is_cpu()
+                                                  ? mesh.node.size()
+                                                  : topology::ranks_on_gpu_of(mesh.placement, mesh.world.rank()));
+}
+
 // So that one plan holds for all ranks.
 std::int64_t least_usable(const Platform& platform) {
-  std::array<double, 1> usable{static_cast<double>(usable_memory_bytes(platform.device, platform.mesh.node.size()))};
+  std::array<double, 1> usable{static_cast<double>(usable_by_this_rank(platform))};
   platform.mesh.world.min(usable);
   return static_cast<std::int64_t>(usable[0]);
 }
@@ -201,7 +208,7 @@ void require_host_memory(const engine::MemoryPlan& plan, const Platform& platfor
 
 void require_memory(const engine::MemoryPlan& plan, const Platform& platform) {
   if (!platform.device.is_cpu()) {
-    const std::int64_t usable = usable_memory_bytes(platform.device, platform.mesh.node.size());
+    const std::int64_t usable = usable_by_this_rank(platform);
     core::require<core::UserError>(
         plan.total() <= usable, "train",
         "the run needs {} on each rank by the plan, but {} of GPU memory is free:\n{}\n  use more ranks with "

@@ -47,6 +47,7 @@ std::optional<EvaluatedSet> evaluate_test_set(const TrainerParts& parts, const s
   if (evaluates_averages(parts.config.optimizer)) {
     parts.engine.with_averages(evaluate);
   } else {
+    parts.engine.settle_weights();  // a rank without a test image needs none
     evaluate();
   }
   return set;
@@ -139,6 +140,7 @@ Ending Trainer::stop() {
     return Ending::kLost;
   }
   if (saver_.saved_step() != run_.global_step) {
+    parts_.engine.settle_weights();  // a save that fails ends the run
     saver_.save_last({fmt::format("step-{}", run_.global_step)}, run_);
   }
   run_log_.finish(run_.epoch);
@@ -152,6 +154,7 @@ void Trainer::save_at_the_end() {
   if (saver_.saved_step() == run_.global_step && !best_is_due_) {
     return;
   }
+  parts_.engine.settle_weights();  // a save that fails ends the run
   const std::string last = run_.global_step == run_.total_steps ? "final" : fmt::format("step-{}", run_.global_step);
   saver_.save_last(best_is_due_ ? std::vector<std::string>{kBest, last} : std::vector<std::string>{last}, run_);
 }
@@ -186,6 +189,9 @@ engine::StepStats Trainer::one_step(data::Loader& loader, double lr) {
   engine::StepOptions options{parts_.config.data.accum_iter, parts_.config.optimizer.smoothing};
   options.mark = [this](const char* part) { mark(part); };
   options.before_update = [this] { saver_.before_update(); };
+  if (parts_.engine.forward_changes_state()) {
+    saver_.before_update();
+  }
   micro_step_ = 0;
   stragglers_.begin_step();
   mark(kBetweenSteps);

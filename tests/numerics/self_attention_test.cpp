@@ -135,7 +135,6 @@ TEST_P(SelfAttention, TakesMisalignedTensors) {
   compare(in);
 }
 
-// Which warp takes which tile is decided as it comes: it must not show.
 TEST_P(SelfAttention, RepeatsItsBits) {
   const Inputs in = inputs({is_cuda() ? 16 : 1, is_cuda() ? 196 : 33, 16, 8, 128}, at::kBFloat16);
   const AttentionResult result = ops().self_attention_forward(in.op_inputs());

@@ -32,6 +32,13 @@ MicroBatch make_batch(std::int64_t step, std::int64_t first, std::int64_t count,
 
 namespace {
 
+void expect_equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b, const std::string& what) {
+  ASSERT_EQ(a.size(), b.size()) << what;
+  for (std::size_t unit = 0; unit < a.size(); ++unit) {
+    ASSERT_TRUE(at::equal(a[unit], b[unit])) << what << ": unit " << unit;
+  }
+}
+
 // A model with its engine.
 class Trained {
  public:
@@ -62,12 +69,22 @@ class Trained {
   }
 
   void take_params(Outcome& outcome) {
-    for (int unit = 0; unit < static_cast<int>(model_.params().units.size()); ++unit) {
-      outcome.params.push_back(engine_.weights().weight(unit).clone());
+    outcome.params = weights();
+    if (trial_.options.averages()) {
+      engine_.with_averages([&] { outcome.averages = weights(); });
+      expect_equal(weights(), outcome.params, "after the averages");
     }
   }
 
  private:
+  std::vector<at::Tensor> weights() {
+    std::vector<at::Tensor> units;
+    for (int unit = 0; unit < static_cast<int>(model_.params().units.size()); ++unit) {
+      units.push_back(engine_.weights().weight(unit).clone());
+    }
+    return units;
+  }
+
   const Trial& trial_;
   comm::Collectives& collectives_;
   const kernels::Ops& ops_;
@@ -169,9 +186,8 @@ Outcome EngineTest::run_with_switch(const Trial& trial, double first, double sec
 Outcome EngineTest::run_alone(const Trial& trial) { return train(trial, *comm::make_self(), topology::Group::self()); }
 
 void EngineTest::expect_same_bits(const Outcome& a, const Outcome& b, const std::string& what) {
-  for (std::size_t unit = 0; unit < a.params.size(); ++unit) {
-    ASSERT_TRUE(at::equal(a.params[unit], b.params[unit])) << what << ": unit " << unit;
-  }
+  expect_equal(a.params, b.params, what);
+  expect_equal(a.averages, b.averages, what + ", averages");
   for (std::size_t step = 0; step < a.steps.size(); ++step) {
     ASSERT_EQ(a.steps[step].loss, b.steps[step].loss) << what << ": step " << step;
   }

@@ -33,7 +33,8 @@ struct Trial {
 
 struct Outcome {
   std::vector<StepStats> steps;
-  std::vector<at::Tensor> params;  ///< whole, by unit
+  std::vector<at::Tensor> params;    ///< whole, by unit
+  std::vector<at::Tensor> averages;  ///< the same of moving averages, where they are kept
 };
 
 /// `count` images from `first` of a step's kGlobalBatch.

@@ -90,6 +90,15 @@ TEST(ChooseGpus, TakesTheGpuNearTheRanksCores) {
   EXPECT_THAT(choose_gpus(ranks), ElementsAre(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
+TEST(RanksOnGpuOf, CountsThoseThatShareIt) {
+  Placement placement = invented_cluster(2);
+  EXPECT_EQ(ranks_on_gpu_of(placement, 9), 1);
+  placement.ranks[8].gpu = placement.ranks[10].gpu = placement.ranks[9].gpu;
+  EXPECT_EQ(ranks_on_gpu_of(placement, 9), 3);
+  placement.ranks[9].gpu.reset();
+  EXPECT_EQ(ranks_on_gpu_of(placement, 9), 0);
+}
+
 TEST(ShareOfCores, DividesWhatRanksHaveTogether) {
   Placement placement = invented_cluster(2);
   EXPECT_EQ(share_of_cores(placement, 0), 8);

@@ -65,6 +65,11 @@ class Engine {
 
   /// Of every unit of the table.
   [[nodiscard]] model::Weights& weights();
+  /// Makes the current stream wait for all weights of all ranks, which otherwise their first use does. Before what
+  /// ranks may not all go through alike. Collective over the run.
+  void settle_weights();
+  /// Whether a forward pass already changes what state_to_save() describes: there are buffers.
+  [[nodiscard]] bool forward_changes_state() const;
   /// Of the units that are trained, by their place in the table.
   [[nodiscard]] model::Gradients& gradients();
 
@@ -78,7 +83,8 @@ class Engine {
   StepOutcome finish_step(double lr, const at::Tensor& metrics, const std::function<void()>& norm_is_known = {});
 
   /// Runs `work` while weights() gives the moving averages of what is trained, rounded to the compute type; then they
-  /// are what they were, bit for bit. Takes the memory of the owned weights meanwhile. Collective over the run.
+  /// are what they were, bit for bit. Meanwhile these are where gradients are in a step (where gradients are narrower
+  /// than weights, in memory of their own). Between steps; collective over the run.
   void with_averages(const std::function<void()>& work);
 
   /// Updates applied so far.

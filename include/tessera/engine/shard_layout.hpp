@@ -56,9 +56,8 @@ struct ShardLayout {
   [[nodiscard]] std::int64_t largest_bucket_elements() const;
 };
 
-/// The least number of buckets that hold `share` of all elements: those are offloaded, from the first one on. What
-/// backward finishes first goes down to the host while the rest of backward is computed; the next forward pass needs it
-/// last, and so gives the host the longest time to update it, while the device updates at once what is needed at once.
+/// The least number of buckets that hold `share` of all elements: those are offloaded, from the first one on. The next
+/// forward pass needs them last, and so leaves the longest time for their way over the bus.
 int num_offloaded_buckets(const ShardLayout& layout, double share);
 
 /// Shards and units start at multiples of this: 128 bytes of bf16.

@@ -66,6 +66,9 @@ struct GpuChoice {
 /// enough, near the cores that the launcher bound it to, in CUDA's order. Ranks that see fewer choose first.
 std::vector<int> choose_gpus(const std::vector<GpuChoice>& ranks);
 
+/// How many ranks of the run have this rank's GPU, with itself; 0 where it has none.
+int ranks_on_gpu_of(const Placement& placement, int rank);
+
 /// The cores that a rank can count on: of those that it may run on, those that others may use too are divided by the
 /// number of such ranks. At least 1.
 int share_of_cores(const Placement& placement, int rank);

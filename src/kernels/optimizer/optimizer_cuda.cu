@@ -112,7 +112,7 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
-// In fp64, as on the host: the norm of an offloaded gradient is that of the same gradient here.
+// In fp64, as on the host.
 __device__ __forceinline__ double square(float value) {
   return static_cast<double>(value) * static_cast<double>(value);
 }
