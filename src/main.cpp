@@ -52,7 +52,7 @@ int run(const Command& command, const tessera::topology::Group& world) {
       tessera::train::print_plan(command);
       break;
     case Verb::kConfig:
-      std::puts(tessera::config::effective_deepspeed_json(command.run, command.plan.world_size).c_str());
+      std::fputs(tessera::config::effective_deepspeed_json(command.run, command.plan.world_size).c_str(), stdout);
       break;
     case Verb::kCompare:
       tessera::report::run_compare({command.runs.directories.at(0), command.runs.directories.at(1),

@@ -12,8 +12,9 @@ constexpr std::string_view kFinetuneUsage =
 
 Examples:
   A tiny Qwen3 from scratch on two CPU ranks, with gradients and optimizer state spread over them:
-    mpirun -np 2 tessera finetune --model_config tiny --dataset fashion-mnist --data_path /usr/share/fashion-mnist \
-      --input_size 32 --patch_size 4 --epochs 3 --warmup_epochs 0.5 --zero_stage 2 --output_dir results/tiny
+    mpirun -np 2 tessera finetune --model_config tiny --dataset fashion-mnist \
+      --data_path /usr/share/datasets/fashion-mnist --input_size 32 --patch_size 4 --epochs 3 --warmup_epochs 0.5 \
+      --zero_stage 2 --output_dir results/tiny
   Pretrained Qwen3-8B on the GPUs of a node, from a DeepSpeed-shaped JSON:
     mpirun -np 4 tessera finetune --pretrained_model_path Qwen3-8B --load_pretrained --gradient_checkpointing \
       --dataset cifar100 --data_path data --config configs/zero2.json --clip_grad 1.0 --output_dir results/qwen3-8b
@@ -31,7 +32,7 @@ final_results.json has the best and the last accuracy.
 Examples:
   A fine-tuned run, and the language model that it began with:
     mpirun -np 2 tessera linprobe --finetune_checkpoint results/tiny/checkpoint-final \
-      --data_path /usr/share/fashion-mnist --output_dir results/tiny-probe
+      --data_path /usr/share/datasets/fashion-mnist --output_dir results/tiny-probe
     mpirun -np 4 tessera linprobe --pretrained_model_path Qwen3-8B --load_pretrained --dataset cifar100 --data_path data \
       --input_size 224 --output_dir results/qwen3-8b-probe
   Without augmentation the backbone is run once over every image:
@@ -45,11 +46,11 @@ What is not given (model, data set, image and patch size) is taken from the chec
 stderr, one JSON object to stdout.
 
 Examples:
-    tessera eval --checkpoint results/tiny/checkpoint-final --data_path /usr/share/fashion-mnist
-    tessera eval --checkpoint results/tiny/checkpoint-final --data_path /usr/share/fashion-mnist \
+    tessera eval --checkpoint results/tiny/checkpoint-final --data_path /usr/share/datasets/fashion-mnist
+    tessera eval --checkpoint results/tiny/checkpoint-final --data_path /usr/share/datasets/fashion-mnist \
       --csv figures.csv --predictions predictions.jsonl > figures.json
     mpirun -np 2 tessera eval --checkpoint model.safetensors --model_config tiny --dataset fashion-mnist \
-      --data_path /usr/share/fashion-mnist --input_size 32 --patch_size 4
+      --data_path /usr/share/datasets/fashion-mnist --input_size 32 --patch_size 4
 )";
 
 constexpr std::string_view kPlanUsage =
@@ -96,7 +97,7 @@ Examples:
     tessera report results/tiny
     tessera report results/ddp results/zero2 --output ddp-and-zero2.html
   With the evaluation of another checkpoint than the last:
-    tessera eval --checkpoint results/tiny/checkpoint-best --data_path /usr/share/fashion-mnist \
+    tessera eval --checkpoint results/tiny/checkpoint-best --data_path /usr/share/datasets/fashion-mnist \
       --predictions results/tiny/predictions.jsonl > results/tiny/evaluation.json
 )";
 
@@ -177,11 +178,13 @@ Verbs:
   tessera VERB --help     flags and examples of a verb
   tessera --version       the version
 
-Exit status: 0 done; 2 bad flags, configuration, data or checkpoint, found before training; 1 anything else.
+Exit status: 0 done; 2 bad flags, configuration, data or checkpoint, found before training; 75 stopped early on request
+(a signal, the end of its time) with a checkpoint saved: run again with --resume auto to go on; 1 anything else.
 
 Example:
-  mpirun -np 2 tessera finetune --model_config tiny --dataset fashion-mnist --data_path /usr/share/fashion-mnist \
-    --input_size 32 --patch_size 4 --epochs 3 --warmup_epochs 0.5 --zero_stage 2 --output_dir results/tiny
+  mpirun -np 2 tessera finetune --model_config tiny --dataset fashion-mnist \
+    --data_path /usr/share/datasets/fashion-mnist --input_size 32 --patch_size 4 --epochs 3 --warmup_epochs 0.5 \
+    --zero_stage 2 --output_dir results/tiny
 )";
   return text;
 }

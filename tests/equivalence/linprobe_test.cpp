@@ -182,6 +182,7 @@ TEST_F(LinprobeTest, CachedFeaturesGiveTheSameTraining) {
     EXPECT_NE(run.output.find(" mfu "), std::string::npos) << run.output;
     EXPECT_EQ(column(out(name) + "/steps.jsonl", "tokens_per_s").back(), "0.0") << "no token is computed again";
   }
+  expect_near("cached1", "plain", 1e-4);  // another order of sums
   expect_near("cached2", "plain", 1e-5);
   for (const std::string key : {"test_acc1", "test_loss"}) {
     const double plain = std::stod(column(out("plain") + "/log.txt", key).back());

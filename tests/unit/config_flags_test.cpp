@@ -4,6 +4,7 @@
 #include "config/settings.hpp"
 #include "unit/config_support.hpp"
 
+#include <filesystem>
 #include <iterator>
 #include <map>
 #include <set>
@@ -186,9 +187,30 @@ TEST_F(Flags, AreDocumentedInTheHelpOfTheirVerbs) {
     EXPECT_FALSE(contains(help, " \n"));
   }
   EXPECT_CONTAINS(parse({"--help"}).text, "finetune");
+  EXPECT_CONTAINS(parse({"--help"}).text, "; 75 stopped early");
   EXPECT_CONTAINS(parse({"finetune", "--batch_size", "nonsense", "--help"}).text, "--batch_size N");
   EXPECT_EQ(parse({"--version"}).text, "tessera " + std::string(version()) + "\n");
   EXPECT_EQ(parse({"plan", "--version"}).text, parse({"--version"}).text);
+}
+
+// Examples are for copying: the data that they name is where Debian's package puts it.
+TEST_F(Flags, ExamplesNameDataThatIsThere) {
+  if (!std::filesystem::exists("/usr/share/doc/dataset-fashion-mnist")) {
+    GTEST_SKIP() << "Debian's package of Fashion-MNIST is not installed";
+  }
+  std::string help = parse({"--help"}).text;
+  for (const VerbInfo& verb : verbs()) {
+    help += parse({std::string(verb.name), "--help"}).text;
+  }
+  std::istringstream words(help);
+  int num_paths = 0;
+  for (std::string word; words >> word;) {
+    if (word.starts_with("/usr/")) {
+      EXPECT_TRUE(std::filesystem::exists(word)) << word;
+      ++num_paths;
+    }
+  }
+  EXPECT_GT(num_paths, 0);
 }
 
 TEST_F(Flags, HelpNamesEveryJsonKey) {
