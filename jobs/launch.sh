@@ -37,7 +37,7 @@ require_programs() {
     command -v apptainer >/dev/null || refuse "apptainer is not in the path: load its module, or leave TESSERA_CONTAINER out"
     return
   fi
-  [[ -x $bin/tessera ]] || refuse "$bin/tessera is not there: build with jobs/setup.sh, or say where it is with --bin"
+  [[ -x $bin/tessera ]] || refuse "$bin/tessera is not there: build with jobs/setup.sh, or export TESSERA_BIN=DIR, where it is"
 }
 
 # set_command RANKS VERB FLAGS...: sets `command` to what runs tessera, or the program `launched`, on so many ranks, of a
