@@ -107,11 +107,7 @@ int run(const po::variables_map& values, const core::Log& log) {
   const ImportedRun imported = assemble_run(source, flags_of(values), path);
   request.parameters = imported.parameters;
   request.run = imported.run;
-  try {
-    request.files.check_writable(request.run_dir);
-  } catch (const core::Error& error) {
-    core::fail<core::UserError>(kWho, "--output {} cannot be written: {}", request.run_dir, error.what());
-  }
+  request.files.require_writable(kWho, "--output " + request.run_dir, request.run_dir);
   Progress total(log, "");
   std::optional<Progress> stage;
   std::string stage_name;

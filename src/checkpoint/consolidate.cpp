@@ -56,11 +56,7 @@ void check_place(const std::string& output, Form form, const io::FileSystem& fil
                            output);
   core::require<UserError>(form == Form::kDirectory || !fs::is_directory(output, ignored), "checkpoint",
                            "{} is a directory; name a file", output);
-  try {
-    files.check_writable(directory);
-  } catch (const core::Error& error) {
-    core::fail<UserError>("checkpoint", "{} cannot be written: {}", output, error.what());
-  }
+  files.require_writable("checkpoint", output, directory);
 }
 
 // The config.json that belongs beside `output`, put there unless it is there already. Another one is not ours to

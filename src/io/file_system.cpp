@@ -118,6 +118,14 @@ void FileSystem::check_writable(const std::string& directory) const {
   remove_all(probe);
 }
 
+void FileSystem::require_writable(std::string_view who, std::string_view what, const std::string& directory) const {
+  try {
+    check_writable(directory);
+  } catch (const core::Error& error) {
+    core::fail<core::UserError>(who, "{} cannot be written: {}", what, error.what());
+  }
+}
+
 void FileSystem::write_file(const std::string& path, std::string_view text) const {
   announce("write", path);
   const FileDescriptor file(

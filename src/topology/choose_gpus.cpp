@@ -31,7 +31,7 @@ std::vector<int> choose_gpus(const std::vector<GpuChoice>& ranks) {
 }
 
 int ranks_on_gpu_of(const Placement& placement, int rank) {
-  const std::optional<GpuPlace>& mine = placement.ranks[static_cast<std::size_t>(rank)].gpu;
+  const std::optional<GpuPlace>& mine = placement.ranks.at(static_cast<std::size_t>(rank)).gpu;
   return mine ? static_cast<int>(std::ranges::count_if(
                     placement.ranks, [&](const Place& place) { return place.gpu && place.gpu->uuid == mine->uuid; }))
               : 0;

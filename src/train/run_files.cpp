@@ -22,11 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 void require_writable(const char* flag, const std::string& directory) {
-  try {
-    io::FileSystem().check_writable(directory);
-  } catch (const core::Error& error) {
-    core::fail<core::UserError>("train", "{} {} cannot be written: {}", flag, directory, error.what());
-  }
+  io::FileSystem().require_writable("train", std::string(flag) + " " + directory, directory);
 }
 
 bool holds_a_run(const std::string& directory) {

@@ -140,8 +140,7 @@ Ending Trainer::stop() {
     return Ending::kLost;
   }
   if (saver_.saved_step() != run_.global_step) {
-    parts_.engine.settle_weights();  // a save that fails ends the run
-    saver_.save_last({fmt::format("step-{}", run_.global_step)}, run_);
+    save_last({fmt::format("step-{}", run_.global_step)});
   }
   run_log_.finish(run_.epoch);
   parts_.log.info("{}, which {} holds: the same command with --resume auto goes on from there", at,
@@ -154,9 +153,8 @@ void Trainer::save_at_the_end() {
   if (saver_.saved_step() == run_.global_step && !best_is_due_) {
     return;
   }
-  parts_.engine.settle_weights();  // a save that fails ends the run
   const std::string last = run_.global_step == run_.total_steps ? "final" : fmt::format("step-{}", run_.global_step);
-  saver_.save_last(best_is_due_ ? std::vector<std::string>{kBest, last} : std::vector<std::string>{last}, run_);
+  save_last(best_is_due_ ? std::vector<std::string>{kBest, last} : std::vector<std::string>{last});
 }
 
 void Trainer::train_epoch(data::Loader& loader) {
@@ -271,6 +269,12 @@ void Trainer::save_if_due() {
 void Trainer::save(std::vector<std::string> names) {
   saver_.save(std::move(names), run_);
   since_save_.restart();
+}
+
+// Throws where it fails, and so ends the run: nothing is to be under way then.
+void Trainer::save_last(std::vector<std::string> names) {
+  parts_.engine.settle_weights();
+  saver_.save_last(std::move(names), run_);
 }
 
 void Trainer::finish_epoch() {

@@ -84,6 +84,7 @@ class Trainer {
   void record_epoch(const report::Evaluation& test);
   void save_after_epoch(bool improved);
   void save(std::vector<std::string> names);
+  void save_last(std::vector<std::string> names);
   [[nodiscard]] bool is_over() const;
   [[nodiscard]] bool at_end_of_epoch() const { return run_.step_in_epoch == run_.steps_per_epoch; }
   [[nodiscard]] bool stops_here();

@@ -30,6 +30,8 @@ class FileSystem {
   /// Makes the directory where it is missing, and a file in it that is removed again: permissions, quotas and read-only
   /// mounts show only so.
   void check_writable(const std::string& directory) const;
+  /// The same for what a user named: throws UserError "WHAT cannot be written" with the reason, in the name of `who`.
+  void require_writable(std::string_view who, std::string_view what, const std::string& directory) const;
   /// Creates or truncates the file, writes `text`, and returns when the disk has it.
   void write_file(const std::string& path, std::string_view text) const;
   /// Returns when the disk has the file's bytes.
