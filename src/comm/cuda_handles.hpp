@@ -6,6 +6,8 @@
 
 #include <cuda_runtime_api.h>
 
+#include <string>
+
 namespace tessera::comm {
 
 /// Throws Error with CUDA's own text unless `status` is cudaSuccess; clears the sticky error first.
@@ -14,6 +16,16 @@ inline void check_cuda(cudaError_t status, const char* what) {
     cudaGetLastError();
     core::fail("comm", "{} failed: {}", what, cudaGetErrorString(status));
   }
+}
+
+/// What is wrong with `device` for this process, whoever ran into it; empty: nothing. For a thread that watches.
+inline std::string cuda_error_of(int device) {
+  cudaError_t status = cudaSetDevice(device);
+  if (status == cudaSuccess) {
+    status = cudaStreamQuery(cudaStreamLegacy);
+  }
+  return status == cudaSuccess || status == cudaErrorNotReady ? ""
+                                                              : fmt::format("CUDA: {}", cudaGetErrorString(status));
 }
 
 inline void destroy_event(cudaEvent_t event) noexcept { cudaEventDestroy(event); }

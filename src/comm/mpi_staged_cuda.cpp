@@ -79,11 +79,14 @@ class StagedPending final : public Ticket::Pending {
 
 class MpiStagedCollectives final : public Collectives {
  public:
-  explicit MpiStagedCollectives(std::unique_ptr<Collectives> host) : host_(std::move(host)), stream_(make_stream()) {}
+  explicit MpiStagedCollectives(std::unique_ptr<Collectives> host) : host_(std::move(host)), stream_(make_stream()) {
+    check_cuda(cudaGetDevice(&device_), "cudaGetDevice");
+  }
 
   [[nodiscard]] int rank() const override { return host_->rank(); }
   [[nodiscard]] int size() const override { return host_->size(); }
   [[nodiscard]] std::string name() const override { return "mpi staged through host memory"; }
+  [[nodiscard]] std::string device_error() override { return cuda_error_of(device_); }
 
   Ticket reduce_scatter(const void* send, void* receive, std::size_t count, core::DType dtype,
                         core::Stream producer) override {
@@ -141,6 +144,7 @@ class MpiStagedCollectives final : public Collectives {
   [[nodiscard]] std::size_t my_rank() const { return static_cast<std::size_t>(rank()); }
 
   std::unique_ptr<Collectives> host_;
+  int device_ = 0;
   PinnedPool pool_;
   OwnedStream stream_;
 };

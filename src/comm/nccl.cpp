@@ -92,7 +92,7 @@ class NcclCollectives final : public Collectives {
       return {};
     }
     return found == ncclSuccess || found == ncclInProgress
-               ? ""
+               ? cuda_error_of(device_)
                : fmt::format("NCCL: {} ({})", ncclGetErrorString(found), ncclGetLastError(comm_.get()));
   }
   // On its stream they end in the order in which they began.
@@ -102,11 +102,13 @@ class NcclCollectives final : public Collectives {
     }
     const std::int64_t begun = num_begun_;
     const std::int64_t oldest = std::max<std::int64_t>(0, begun - static_cast<std::int64_t>(ends_.size()));
-    std::int64_t done = begun;
-    while (done > oldest && cudaEventQuery(end_of(done).get()) != cudaSuccess) {
-      --done;
+    for (std::int64_t done = begun; done > oldest; --done) {
+      const cudaError_t status = cudaEventQuery(end_of(done).get());
+      if (status != cudaErrorNotReady) {
+        return status == cudaSuccess ? done : -1;
+      }
     }
-    return done;
+    return oldest;
   }
   void abort() noexcept override {
     if (!aborted_.exchange(true)) {

@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <exception>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -30,11 +31,41 @@ constexpr Seconds kSpeakerTime{5};             // that the speaking rank has, be
 constexpr std::chrono::seconds kAbortTime{3};  // that MPI_Abort has, before the process ends itself
 constexpr int kStartUpFactor = 6;
 constexpr unsigned kUnwindingSeconds = 30;
+constexpr Seconds kAlarmTime = Seconds(2) + kSpeakerTime + kAnswerTime + kAbortTime;  // from a failure to the end
 
 Clock::duration ticks(Seconds seconds) { return std::chrono::duration_cast<Clock::duration>(seconds); }
 
 std::string name_of(const Group& world, const std::string& device) {
   return fmt::format("rank {} on {}{}", world.rank(), host_name(), device.empty() ? "" : " (" + device + ")");
+}
+
+// Where a device has failed, destructors of LibTorch's throw while the error is on its way to main, and so end the
+// process: in these words.
+struct LastWords {
+  std::string who;
+  std::function<void()> wait_for_alarm;  // where others are to hear of it
+};
+LastWords& last_words() {
+  static auto& words = *new LastWords;  // never destroyed: what is after it may still end the process
+  return words;
+}
+
+[[noreturn]] void end_in_words() {
+  ::alarm(kUnwindingSeconds);
+  std::string what = "std::terminate was called";
+  try {
+    if (const std::exception_ptr thrown = std::current_exception()) {
+      std::rethrow_exception(thrown);
+    }
+  } catch (const std::exception& error) {
+    what = error.what();
+  } catch (...) {  // NOLINT(bugprone-empty-catch): there is nothing to say of it
+  }
+  if (last_words().wait_for_alarm) {
+    last_words().wait_for_alarm();
+  }
+  std::fprintf(stderr, "error: [%s] %s\n", last_words().who.c_str(), what.substr(0, what.find('\n')).c_str());
+  ::_exit(1);
 }
 
 }  // namespace
@@ -55,12 +86,25 @@ class Watchdog::Thread {
   Thread(const Thread&) = delete;
   Thread& operator=(const Thread&) = delete;
 
+  // For the main thread, where something has failed. Whether it is the device is the watching thread's to ask, which
+  // then tells the others and ends the process; it may not come back from that.
+  void wait_for_alarm() {
+    std::unique_lock lock(mutex_);
+    is_asked_ = true;
+    wake_.notify_all();
+    const bool answered = wake_.wait_for(lock, kAnswerTime, [this] { return !is_asked_; });
+    if (answered && device_failed_) {
+      lock.unlock();
+      std::this_thread::sleep_for(kAlarmTime);
+    }
+  }
+
   ~Thread() {
     {
       const std::scoped_lock lock(mutex_);
       ends_ = true;
     }
-    wake_.notify_one();
+    wake_.notify_all();
     thread_.join();
   }
 
@@ -79,14 +123,19 @@ class Watchdog::Thread {
     heard_ = counted_since_ = last_tick_ = Clock::now();
     std::unique_lock lock(mutex_);
     while (!ends_) {
+      const bool asked = is_asked_;
       lock.unlock();
-      look(Clock::now());
+      look(Clock::now(), asked);
       lock.lock();
-      wake_.wait_for(lock, tick_, [this] { return ends_; });
+      if (asked) {
+        is_asked_ = false;
+        wake_.notify_all();
+      }
+      wake_.wait_for(lock, tick_, [this] { return ends_ || is_asked_; });
     }
   }
 
-  void look(Clock::time_point now) {
+  void look(Clock::time_point now, bool asks_device) {
     if (now - last_tick_ > heartbeat() / 4) {  // this process stood still, and so may have the others
       counted_since_ = now;
     }
@@ -103,7 +152,7 @@ class Watchdog::Thread {
     }
     check_previous(now);
     check_wait(now);
-    check_device(now);
+    check_device(now, asks_device);
     if (speaks_anyway_at_ && now > *speaks_anyway_at_) {
       speaks_anyway_at_.reset();
       inquire(cause_, about_, now);
@@ -164,10 +213,11 @@ class Watchdog::Thread {
     }
   }
 
-  void check_device(Clock::time_point now) {
-    if (probe_.error && now - asked_device_ > std::chrono::seconds(1)) {
+  void check_device(Clock::time_point now, bool asked) {
+    if (probe_.error && (asked || now - asked_device_ > std::chrono::seconds(1))) {
       asked_device_ = now;
       if (const std::string error = probe_.error(); !error.empty()) {
+        device_failed_ = true;
         raise(fmt::format("the device of {} failed: {}; every rank ends", name(rank_), error), -1, now);
       }
     }
@@ -294,6 +344,7 @@ class Watchdog::Thread {
   Clock::time_point said_alive_;
   bool said_trains_ = false;
   Clock::time_point asked_device_;
+  bool device_failed_ = false;  // the main thread reads it once it has its answer
   bool previous_left_ = false;
   bool raised_ = false;
   std::optional<Clock::time_point> speaks_anyway_at_;
@@ -307,20 +358,25 @@ class Watchdog::Thread {
   std::mutex mutex_;
   std::condition_variable wake_;
   bool ends_ = false;
-  std::thread thread_;  // last: it uses all of the above
+  bool is_asked_ = false;  // for the device, by the main thread
+  std::thread thread_;     // last: it uses all of the above
 };
 
 Watchdog::Watchdog(const Group& world, const WatchLimits& limits, const std::string& device, DeviceProbe probe) {
+  last_words().who = name_of(world, device);
+  std::set_terminate(end_in_words);
   if (world.size() > 1) {
     thread_ = std::make_unique<Thread>(world, limits, device, std::move(probe));
+    last_words().wait_for_alarm = [this] { thread_->wait_for_alarm(); };
   }
 }
 
-Watchdog::~Watchdog() = default;
+Watchdog::~Watchdog() { last_words().wait_for_alarm = nullptr; }
 
 void Watchdog::ends_alone() const noexcept {
   if (thread_) {
     ::alarm(kUnwindingSeconds);
+    thread_->wait_for_alarm();
   }
 }
 

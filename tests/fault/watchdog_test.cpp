@@ -44,7 +44,17 @@ TEST(Watchdog, SaysWhoIsBehindWhereAllWait) {
       << "the one that is behind comes first: " << result.output;
 }
 
-TEST(Watchdog, TellsOfADeviceThatFailed) { expect_alarm(2, "device", "failed: a link is down"); }
+TEST(Watchdog, TellsOfADeviceThatFailed) {
+  expect_alarm(2, "device", "failed: a link is down");
+  expect_alarm(2, "device_and_destructor", "failed: a link is down");
+}
+
+TEST(Watchdog, EndsInWordsWhereADestructorThrows) {
+  const CommandResult result = run_worker(1, "device_and_destructor");
+  EXPECT_EQ(result.status, 1) << result.output;
+  EXPECT_NE(result.output.find(" (GPU 7)] no event can be recorded\n"), std::string::npos) << result.output;
+  EXPECT_EQ(result.output.find("in many lines"), std::string::npos) << result.output;
+}
 
 TEST(Watchdog, AJobThatIsStoppedAsAWholeGoesOn) {
   const CommandResult result = run_worker(2, "all_stopped");

@@ -5,12 +5,14 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <functional>
 #include <map>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -19,6 +21,11 @@ namespace {
 
 constexpr std::chrono::seconds kForever{1000};
 constexpr WatchLimits kLimits{3, 4};
+
+// As LibTorch's tensors do where the device has failed.
+struct ThrowsAsItGoes {
+  ~ThrowsAsItGoes() noexcept(false) { throw std::runtime_error("no event can be recorded\nin many lines"); }
+};
 
 // This process stands still for longer than a rank may be silent.
 void stand_still() {
@@ -38,8 +45,9 @@ int run(const std::string& trouble) {
   const int last = world.size() - 1;
   core::ProgressBoard& board = *world.board();
   DeviceProbe probe;
-  if (trouble == "device" && world.rank() == last) {
-    probe.error = [] { return std::string("a link is down"); };
+  static std::atomic<bool> failed{trouble == "device"};  // it may outlive what is unwound
+  if (trouble.starts_with("device") && world.rank() == last) {
+    probe.error = [] { return std::string(failed ? "a link is down" : ""); };
   }
   auto watchdog = std::make_unique<Watchdog>(world, kLimits, "GPU 7", probe);
   world.barrier();
@@ -50,6 +58,14 @@ int run(const std::string& trouble) {
       {"stopped_first", [&] { world.rank() == 0 ? void(::raise(SIGSTOP)) : void(); }},
       {"stuck", [&] { world.rank() == last ? std::this_thread::sleep_for(kForever) : void(); }},
       {"device", [&] { world.rank() == 0 ? std::this_thread::sleep_for(kForever) : void(); }},
+      {"device_and_destructor",
+       [&] {
+         if (world.rank() == last) {
+           failed = true;
+           const ThrowsAsItGoes tensor;
+           throw std::runtime_error("a kernel failed");
+         }
+       }},
       {"all_stopped", stand_still},
       {"leaves_early",
        [&] { world.rank() == 1 ? watchdog.reset() : std::this_thread::sleep_for(2 * std::chrono::seconds(3)); }},
@@ -62,4 +78,10 @@ int run(const std::string& trouble) {
 }  // namespace
 }  // namespace tessera::topology
 
-int main(int /*argc*/, char** argv) { return tessera::topology::run(argv[1]); }
+int main(int /*argc*/, char** argv) {
+  try {
+    return tessera::topology::run(argv[1]);
+  } catch (const std::exception&) {  // without a handler nothing is unwound
+    return 3;
+  }
+}

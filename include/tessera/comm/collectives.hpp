@@ -60,9 +60,10 @@ class Collectives {
   virtual void announce(int /*bucket*/) {}
 
   // For a watchdog's thread, beside whatever the others do.
-  /// What the device's communicator has found wrong; empty: nothing.
+  /// What is wrong with the device or its communicator; empty: nothing.
   [[nodiscard]] virtual std::string device_error() { return {}; }
-  /// How many of the collectives that were begun the device has done; -1 where they are done as they are waited for.
+  /// How many of the collectives that were begun the device has done; -1 where they are done as they are waited for, or
+  /// the device fails.
   [[nodiscard]] virtual std::int64_t num_completed() { return -1; }
   /// Ends what waits on the device for ranks that will not come. Nothing can be begun after it.
   virtual void abort() noexcept {}

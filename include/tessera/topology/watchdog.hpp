@@ -31,15 +31,18 @@ struct DeviceProbe {
 /// debugger or a suspended job, counts its time anew when it goes on.
 class Watchdog {
  public:
-  /// `world` has a board. `device` is what messages call this rank's: "GPU 1 (NVIDIA H100)". Collective over `world`.
+  /// `world` has a board. From now on std::terminate, which a destructor that throws where a device has failed calls,
+  /// leaves the end to the alarm, or ends a process that has none in one line and with status 1. `device` is what
+  /// messages call this rank's: "GPU 1 (NVIDIA H100)". Collective over `world`.
   Watchdog(const Group& world, const WatchLimits& limits, const std::string& device, DeviceProbe probe);
   Watchdog(const Watchdog&) = delete;
   Watchdog& operator=(const Watchdog&) = delete;
   /// Tells the next rank that this one goes.
   ~Watchdog();
 
-  /// This rank has failed alone, and is about to end the run. What it unwinds until then may wait for ranks that wait
-  /// for it: after half a minute the system ends it.
+  /// This rank has failed alone, and is about to end the run. Where its device has failed, this waits for the alarm,
+  /// which says more. What it unwinds after that may wait for ranks that wait for it: after half a minute the system
+  /// ends it.
   void ends_alone() const noexcept;
 
  private:
