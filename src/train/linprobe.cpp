@@ -64,12 +64,11 @@ void cache_features(const FrozenBackbone& backbone, TrainerParts& parts) {
   parts.platform.mesh.world.barrier();
   const double seconds = watch.seconds();
   const std::int64_t images = parts.train_set.size() + parts.test_set.size();
-  const PeakRate peak = peak_rate(parts.platform.device, parts.platform.compute, parts.platform.mesh.device.gpu.name);
   const auto per_second = static_cast<double>(images) / seconds;
   parts.log.info(
       "features of {} images in {}: {} tok/s mfu {:.1f}%", images, core::format_duration(seconds),
       core::format_count(static_cast<std::int64_t>(per_second * static_cast<double>(parts.workload.tokens_per_image))),
-      100 * per_second * parts.workload.flops_per_image / (peak.flops * parts.platform.world()));
+      100 * per_second * parts.workload.flops_per_image / (parts.platform.peak.flops * parts.platform.world()));
   parts.workload.tokens_per_image = 0;
   parts.workload.flops_per_image = 0;
 }

@@ -65,8 +65,12 @@ PeakRate peak_rate(c10::Device device, at::ScalarType dtype, const std::string& 
   }
   const std::int64_t size = device.is_cpu() ? 1024 : 8192;
   const double operations = 2.0 * static_cast<double>(size * size * size);
-  return {operations / time_matrix_product(device, dtype, size),
-          fmt::format("measured, {} x {} matrix product", size, size)};
+  const double seconds = time_matrix_product(device, dtype, size);
+  if (!device.is_cpu()) {
+    c10::getDeviceAllocator(device.type())->emptyCache();
+    c10::getDeviceAllocator(device.type())->resetPeakStats(device.index());
+  }
+  return {operations / seconds, fmt::format("measured, {} x {} matrix product", size, size)};
 }
 
 }  // namespace tessera::train

@@ -32,7 +32,8 @@ struct PeakRate {
   std::string source;  ///< "NVIDIA H200, dense bf16, by its data sheet" or "measured, 1024 x 1024 matrix product"
 };
 
-/// The data sheet's rate for GPUs that are known here, else the rate of a matrix product timed now (0.1 s or so).
+/// The data sheet's rate for GPUs that are known here, else the rate of a matrix product timed now (0.1 s or so), from
+/// which on peak_memory_bytes() counts anew.
 PeakRate peak_rate(c10::Device device, at::ScalarType dtype, const std::string& gpu_name);
 
 }  // namespace tessera::train

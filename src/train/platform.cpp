@@ -107,6 +107,8 @@ Platform open_platform(const config::RuntimeConfig& config, const topology::Grou
     at::set_num_threads(topology::share_of_cores(platform.mesh.placement, world.rank()));
   }
   platform.compute = compute_type(config.dtype, binding.on_gpu);
+  // Before anything else takes memory, of which this is no part.
+  platform.peak = peak_rate(platform.device, platform.compute, binding.gpu.name);
   platform.ops = &kernels::ops_for(platform.device.type());
   platform.collectives = find_collectives(config, platform.mesh);
   log.info("{} rank{} on {} node{}; {} in {}; collectives: {}", world.size(), world.size() == 1 ? "" : "s",

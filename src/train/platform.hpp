@@ -7,6 +7,7 @@
 #include "tessera/kernels/ops.hpp"
 #include "tessera/topology/mesh.hpp"
 #include "tessera/topology/watchdog.hpp"
+#include "train/meters.hpp"
 
 #include <c10/core/Device.h>
 #include <c10/core/ScalarType.h>
@@ -20,6 +21,7 @@ struct Platform {
   topology::Mesh mesh;
   c10::Device device = c10::kCPU;
   at::ScalarType compute = at::kFloat;
+  PeakRate peak;  ///< of that type on that device
   const kernels::Ops* ops = nullptr;
   std::unique_ptr<comm::Collectives> collectives;
   std::unique_ptr<topology::Watchdog> watchdog;  ///< ends before the collectives that it asks

@@ -82,7 +82,6 @@ Trainer::Trainer(const TrainerParts& parts, const state::RunState& run)
       drop_path_{parts.config.model.drop_path, parts.config.model.shape.num_hidden_layers, parts.config.runtime.seed},
       first_step_(run.global_step),
       last_step_(run.total_steps),
-      peak_(peak_rate(parts.platform.device, parts.platform.compute, parts.platform.mesh.device.gpu.name)),
       run_log_(parts.platform.is_first() ? RunLog(parts.config.output, run.global_step, run.epoch) : RunLog()),
       progress_(parts.log, parts.config.runtime.steps_per_print),
       part_clock_(parts.platform.device),
@@ -92,7 +91,7 @@ Trainer::Trainer(const TrainerParts& parts, const state::RunState& run)
   if (parts.config.optimizer.max_steps > 0) {
     last_step_ = std::min(last_step_, parts.config.optimizer.max_steps);
   }
-  parts.log.info("MFU is of {:.3g} TFLOP/s a rank ({})", peak_.flops / 1e12, peak_.source);
+  parts.log.info("MFU is of {:.3g} TFLOP/s a rank ({})", parts.platform.peak.flops / 1e12, parts.platform.peak.source);
 }
 
 bool Trainer::is_over() const { return run_.global_step >= last_step_; }
@@ -140,7 +139,7 @@ Ending Trainer::stop() {
     return Ending::kLost;
   }
   if (saver_.saved_step() != run_.global_step) {
-    save_last({fmt::format("step-{}", run_.global_step)});
+    save_last({step_name()});
   }
   run_log_.finish(run_.epoch);
   parts_.log.info("{}, which {} holds: the same command with --resume auto goes on from there", at,
@@ -153,7 +152,7 @@ void Trainer::save_at_the_end() {
   if (saver_.saved_step() == run_.global_step && !best_is_due_) {
     return;
   }
-  const std::string last = run_.global_step == run_.total_steps ? "final" : fmt::format("step-{}", run_.global_step);
+  const std::string last = run_.global_step == run_.total_steps ? "final" : step_name();
   save_last(best_is_due_ ? std::vector<std::string>{kBest, last} : std::vector<std::string>{last});
 }
 
@@ -260,11 +259,13 @@ void Trainer::save_if_due() {
     parts_.platform.mesh.world.max(minutes);
     due = due || minutes[0] >= output.save_every_minutes;
   }
-  // The end of an epoch is saved after its evaluation, under the epoch's name where that is due.
+  due_after_epoch_ = due && at_end_of_epoch();  // after its evaluation
   if (due && !at_end_of_epoch() && !is_over()) {
-    save({fmt::format("step-{}", run_.global_step)});
+    save({step_name()});
   }
 }
+
+std::string Trainer::step_name() const { return fmt::format("step-{}", run_.global_step); }
 
 void Trainer::save(std::vector<std::string> names) {
   saver_.save(std::move(names), run_);
@@ -337,14 +338,14 @@ void Trainer::record_epoch(const report::Evaluation& test) {
 void Trainer::save_after_epoch(bool improved) {
   const config::OutputConfig& output = parts_.config.output;
   const bool best = output.keep_best && improved;
-  const bool due =
-      output.save_every_epochs > 0 && run_.epoch % output.save_every_epochs == 0 && run_.global_step < run_.total_steps;
+  const bool by_epochs = output.save_every_epochs > 0 && run_.epoch % output.save_every_epochs == 0;
+  const bool due = (by_epochs && run_.global_step < run_.total_steps) || (due_after_epoch_ && !is_over());
   std::vector<std::string> names;
   if (best && (due || !is_over())) {
     names.emplace_back(kBest);
   }
   if (due) {
-    names.push_back(fmt::format("{}", run_.epoch));  // last, so that `latest` names it
+    names.push_back(by_epochs ? fmt::format("{}", run_.epoch) : step_name());  // last, so that `latest` names it
   }
   if (!names.empty()) {
     save(std::move(names));
@@ -358,7 +359,7 @@ double Trainer::tokens_per_second(std::int64_t images, double seconds) const {
 
 double Trainer::mfu(std::int64_t images, double seconds) const {
   return parts_.workload.flops_per_image * static_cast<double>(images) / seconds /
-         (peak_.flops * parts_.platform.world());
+         (parts_.platform.peak.flops * parts_.platform.world());
 }
 
 }  // namespace tessera::train

@@ -75,6 +75,7 @@ class Trainer {
   // Of the device, by the names in report::kStepParts, since the last call.
   std::array<double, report::kStepParts.size()> part_seconds();
   void save_if_due();
+  [[nodiscard]] std::string step_name() const;
   void save_at_the_end();
   // Saves what is not saved yet, and says why the run stops and how it goes on.
   Ending stop();
@@ -97,7 +98,6 @@ class Trainer {
   model::DropPath drop_path_;
   const std::int64_t first_step_;  // of this process
   std::int64_t last_step_;         // at which the run is over
-  PeakRate peak_;
   RunLog run_log_;
   Progress progress_;
   PartClock part_clock_;
@@ -105,7 +105,8 @@ class Trainer {
   std::int64_t micro_step_ = 0;
   Saver saver_;
   Stopwatch since_save_;
-  bool best_is_due_ = false;  // the last epoch was the best
+  bool best_is_due_ = false;      // the last epoch was the best
+  bool due_after_epoch_ = false;  // a save by steps or minutes is, at its last step
   std::optional<report::Evaluation> last_test_;
 };
 

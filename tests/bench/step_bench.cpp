@@ -85,7 +85,6 @@ void report(const Bench& bench, const engine::MemoryPlan& plan,
   const double seconds = median(times.at("step")) / 1e3;
   const auto images = static_cast<double>(bench.config.effective_batch(platform.world()));
   const double flops = 3 * model::forward_flops_per_image(bench.config.model.shape, bench.geometry) * images / seconds;
-  const PeakRate peak = peak_rate(platform.device, platform.compute, platform.mesh.device.gpu.name);
   nlohmann::ordered_json json = {
       {"world", platform.world()},
       {"zero_stage", bench.config.zero.stage},
@@ -96,8 +95,8 @@ void report(const Bench& bench, const engine::MemoryPlan& plan,
       {"images_per_s", images / seconds},
       {"tokens_per_s", images * static_cast<double>(bench.config.data.num_tokens()) / seconds},
       {"tflops_per_rank", flops / platform.world() / 1e12},
-      {"mfu", flops / platform.world() / peak.flops},
-      {"peak_rate", peak.source},
+      {"mfu", flops / platform.world() / platform.peak.flops},
+      {"peak_rate", platform.peak.source},
       {"peak_bytes", peak_memory_bytes(platform.device)},
       {"planned_bytes", plan.total()}};
   for (const auto& [part, milliseconds] : times) {

@@ -65,6 +65,16 @@ TEST_F(ResumeTest, SameWorldGoesOnBitForBit) {
   }
 }
 
+// An epoch has 5 steps.
+TEST_F(ResumeTest, ASaveByStepsThatFallsOnTheEndOfAnEpochIsMade) {
+  const CommandResult result = run(1, "steps", "--save_every_steps 5 --save_every_epochs 2");
+  ASSERT_EQ(result.status, 0) << result.output;
+  for (const std::string name : {"step-5", "2", "final"}) {
+    EXPECT_TRUE(std::filesystem::exists(out("steps") + "/checkpoint-" + name)) << name << "\n" << result.output;
+  }
+  EXPECT_FALSE(std::filesystem::exists(out("steps") + "/checkpoint-step-10")) << "it has the epoch's name";
+}
+
 TEST_F(ResumeTest, EveryKindOfAugmentationHasAnEffect) {
   const std::string base = "--epochs 1 --batch_size 40 --max_steps 1 ";
   ASSERT_EQ(finetune(1, data(), out("plain"), base).status, 0);
