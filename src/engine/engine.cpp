@@ -98,10 +98,12 @@ class Engine::Impl {
   [[nodiscard]] double clip_factor(double norm) const;
   void count_skip(double norm);
   // What is offloaded is for the calling thread to read and write, which no stream orders.
-  void settle_host_memory() const {
+  void settle_host_memory() {
     if (side) {
+      parameters.begin_updates();
       side->follow_current();
       side->synchronize();
+      optimizer.settle_host_memory();
     }
   }
   // What a rank owns of the weights arrives on every other.
@@ -173,7 +175,7 @@ void Engine::Impl::update(double lr, double gradient_scale) {
   in_forward_order([&](int bucket) {
     const at::Tensor gradient = gradients->reduced(bucket);
     if (context.is_on_host(bucket)) {
-      parameters.update_aside(bucket, [&] { optimizer.update(bucket, gradient, step); });
+      parameters.update_aside(bucket, [this, bucket, gradient, step] { optimizer.update(bucket, gradient, step); });
       return;
     }
     optimizer.update(bucket, gradient, step);
@@ -264,9 +266,9 @@ void Engine::initialise(const FillPiece& fill) {
         fill_pieces(impl.context, fill, {range.param, range.begin, range.end, 0},
                     [&](std::int64_t offset, const at::Tensor& made) {
                       const at::Tensor piece = made.to(impl.context.options.device);
-                      kernels::split_parameter(piece, kernels::narrow(range.parameter, offset, piece.numel()));
-                      if (range.average.defined()) {
-                        range.average.narrow(0, offset, piece.numel()).copy_(piece);
+                      kernels::split_parameter(piece, kernels::narrow(range.state.parameter, offset, piece.numel()));
+                      if (range.state.average.defined()) {
+                        range.state.average.narrow(0, offset, piece.numel()).copy_(piece);
                       }
                     });
       }
@@ -283,6 +285,7 @@ void Engine::with_averages(const std::function<void()>& work) {
   Impl& impl = *impl_;
   core::require(impl.context.options.averages(), "engine", "no averages are kept");
   impl.parameters.wait_for_all();
+  impl.settle_host_memory();
   const std::vector<at::Tensor> weights = impl.put_weights_aside();
   for (int bucket = 0; bucket < impl.context.num_buckets(); ++bucket) {
     impl.optimizer.weight(bucket).copy_(impl.optimizer.average(bucket));
@@ -299,6 +302,7 @@ std::int64_t Engine::num_updates() const { return impl_->num_updates; }
 
 void Engine::begin_micro_step(std::int64_t index) {
   if (index == 0) {
+    impl_->parameters.begin_updates();  // of buckets that nothing used since
     impl_->gradient_sums.reset();
   }
   impl_->gradients->begin_micro_step(index == 0, index + 1 == impl_->context.options.accumulation_steps);

@@ -8,6 +8,14 @@ Part owned_part(const EngineOptions& options) { return options.zero_stage == 0 ?
 
 std::int64_t ring_size(const EngineOptions& options) { return options.overlap ? 3 : 2; }
 
+at::ScalarType arriving_gradient_type(const EngineOptions& options, int world) {
+  return world == 1 ? options.compute : options.wire;
+}
+
+at::ScalarType kept_gradient_type(const EngineOptions& options, int world) {
+  return options.accumulation_steps == 1 ? arriving_gradient_type(options, world) : at::kFloat;
+}
+
 GradientStrategy choose_gradient_strategy(const EngineOptions& options, int world) {
   const bool offloads_gradients = options.offload > 0 && options.offload_gradients;
   if (offloads_gradients || (options.zero_stage == 2 && world > 1 && !options.reduce_at_boundary)) {

@@ -48,6 +48,11 @@ std::unique_ptr<GradientBuckets> make_partitioned_gradients(const Context& conte
 enum class GradientStrategy : std::uint8_t { kDirect, kAccumulated, kPartitioned };
 GradientStrategy choose_gradient_strategy(const EngineOptions& options, int world);
 
+/// Of reduced gradients as they arrive (one rank sends nothing), and as they are kept: several micro-steps are added up
+/// in fp32.
+at::ScalarType arriving_gradient_type(const EngineOptions& options, int world);
+at::ScalarType kept_gradient_type(const EngineOptions& options, int world);
+
 /// Two whole buckets are being made or reduced at a time (a third one where they overlap).
 std::int64_t ring_size(const EngineOptions& options);
 

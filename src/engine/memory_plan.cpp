@@ -1,6 +1,7 @@
 #include "tessera/engine/memory_plan.hpp"
 
 #include "engine/gradient_buckets.hpp"
+#include "engine/state_ring.hpp"
 #include "tessera/engine/shard_layout.hpp"
 #include "tessera/model/activations.hpp"
 #include "tessera/model/linear_probe.hpp"
@@ -40,16 +41,6 @@ Sides sides_of(const EngineOptions& options, const ShardLayout& layout) {
   return sides;
 }
 
-// Of reduced gradients, as they arrive; one rank sends nothing.
-std::int64_t arriving_bytes(const EngineOptions& options, int world) {
-  return bytes_of(world == 1 ? options.compute : options.wire);
-}
-
-// Of reduced gradients, as they are kept: several micro-steps are added up in fp32.
-std::int64_t kept_bytes(const EngineOptions& options, int world) {
-  return options.accumulation_steps == 1 ? arriving_bytes(options, world) : 4;
-}
-
 std::vector<MemoryItem> gradient_items(const EngineOptions& options, const ShardLayout& layout) {
   const std::int64_t whole = layout.num_elements();
   const std::int64_t slots =
@@ -71,14 +62,9 @@ std::vector<MemoryItem> gradient_items(const EngineOptions& options, const Shard
       break;
   }
   const std::int64_t here = options.offload_gradients ? sides_of(options, layout).device : whole;
-  return {{"gradients", here / layout.world * kept_bytes(options, layout.world), "this rank's shard"},
+  return {{"gradients", here / layout.world * bytes_of(kept_gradient_type(options, layout.world)), "this rank's shard"},
           made,
           cast_if(casts && layout.world > 1)};
-}
-
-// Of so many parameters, beside the weights: what rounding took from them, and the optimizer's numbers.
-std::int64_t optimizer_bytes(const EngineOptions& options, std::int64_t num_elements) {
-  return num_elements * (options.compute == at::kFloat ? 0 : 2) + options.state_bytes(num_elements);
 }
 
 // Of so many parameters in a checkpoint.
@@ -103,9 +89,10 @@ std::vector<MemoryItem> offloaded_items(const EngineOptions& options, const Shar
   }
   const std::int64_t owned = sides.host / layout.world;
   const std::string part = sides.on_host.empty() ? "" : " of " + sides.on_host;
-  std::vector<MemoryItem> items{{"optimizer", optimizer_bytes(options, owned), what_is_kept(options) + part}};
+  std::vector<MemoryItem> items{{"optimizer", options.optimizer_bytes(owned), what_is_kept(options) + part}};
   if (options.offload_gradients) {
-    items.push_back({"gradients", owned * kept_bytes(options, layout.world), "this rank's shard" + part});
+    items.push_back(
+        {"gradients", owned * bytes_of(kept_gradient_type(options, layout.world)), "this rank's shard" + part});
   }
   return items;
 }
@@ -118,7 +105,12 @@ std::vector<MemoryItem> engine_items(const EngineOptions& options, const ShardLa
   const std::string part = sides.on_host.empty() ? "" : ", all but " + sides.on_host;
   std::vector<MemoryItem> items{{"parameters", whole * bytes_of(options.compute), "whole, on every rank"}};
   if (owned > 0) {
-    items.push_back({"optimizer", optimizer_bytes(options, owned), what_is_kept(options) + part});
+    items.push_back({"optimizer", options.optimizer_bytes(owned), what_is_kept(options) + part});
+  }
+  if (sides.host > 0) {
+    const StateRingSize ring = state_ring_size(options, layout);
+    items.push_back({"offload ring", ring.num_slots * ring.chunk_bytes,
+                     fmt::format("{} chunks of what is in host memory", ring.num_slots)});
   }
   for (MemoryItem& item : gradient_items(options, layout)) {
     if (item.bytes > 0) {

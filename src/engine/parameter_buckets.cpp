@@ -3,6 +3,13 @@
 #include <utility>
 
 namespace tessera::engine {
+namespace {
+
+// All updates of a step are thousands of copies, more than a driver's queues hold: the calling thread would wait for
+// the bus. So the forward pass is begun before, and buckets are updated so many ahead of it, which keeps the bus busy.
+constexpr int kBucketsAhead = 2;
+
+}  // namespace
 
 ParameterBuckets::ParameterBuckets(const Context& context)
     : context_(context),
@@ -35,7 +42,20 @@ void ParameterBuckets::gather_behind(int bucket, core::Stream producer) {
   gathers_[static_cast<std::size_t>(bucket)] = std::move(ticket);
 }
 
-void ParameterBuckets::update_aside(int bucket, const std::function<void()>& update) {
+void ParameterBuckets::update_aside(int bucket, std::function<void()> update) {
+  waiting_.push_back({bucket, std::move(update)});
+  begin_updates_to(context_.num_on_host - kBucketsAhead);
+}
+
+void ParameterBuckets::begin_updates_to(int bucket) {
+  while (!waiting_.empty() && waiting_.front().bucket >= bucket) {
+    const Waiting next = std::move(waiting_.front());
+    waiting_.pop_front();
+    begin_update(next.bucket, next.update);
+  }
+}
+
+void ParameterBuckets::begin_update(int bucket, const std::function<void()>& update) {
   SideStream::Done updated = context_.side->run(update);
   if (context_.one_rank()) {
     updates_[static_cast<std::size_t>(bucket)] = std::move(updated);
@@ -45,6 +65,7 @@ void ParameterBuckets::update_aside(int bucket, const std::function<void()>& upd
 }
 
 void ParameterBuckets::settle(int bucket) {
+  begin_updates_to(bucket - kBucketsAhead);
   const auto index = static_cast<std::size_t>(bucket);
   std::exchange(updates_[index], {}).block_current();
   gathers_[index].wait(context_.stream());

@@ -8,11 +8,6 @@
 namespace tessera::engine {
 namespace {
 
-// One rank sends nothing.
-at::ScalarType arriving_type(const Context& context) {
-  return context.one_rank() ? context.options.compute : context.options.wire;
-}
-
 // ZeRO-2 and offloaded gradients: a rank keeps its shard alone, on the device or in host memory. Whole buckets exist in
 // a small ring, until they are reduce-scattered.
 class PartitionedGradients final : public GradientBuckets {
@@ -20,10 +15,9 @@ class PartitionedGradients final : public GradientBuckets {
   PartitionedGradients(const Context& context, LeavingShardWork work)
       : context_(context),
         work_(std::move(work)),
-        outgoing_(context, arriving_type(context)),
+        outgoing_(context, arriving_gradient_type(context.options, context.layout.world)),
         kept_(static_cast<std::size_t>(context.num_buckets())) {
-    // One micro-step arrives as it is; several are added up in fp32.
-    const at::ScalarType kept = adds_up() ? at::kFloat : arriving_type(context);
+    const at::ScalarType kept = kept_gradient_type(context.options, context.layout.world);
     for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
       const std::int64_t size = context.bucket(bucket).shard_elements;
       shards_.push_back(context.gradient_is_on_host(bucket) ? context.host_zeros(size, kept)

@@ -36,34 +36,22 @@ ShardedOptimizer::ShardedOptimizer(const Context& context, ParameterBuckets& par
   }
   components_.insert(components_.end(), moments.begin(), moments.end());
   for (int bucket = 0; bucket < context.num_buckets(); ++bucket) {
-    BucketState state;
     const at::Tensor& whole = parameters.whole(bucket);
-    const at::Tensor part = part_ == Part::kWhole ? whole : context.shard(whole, bucket);
-    const std::int64_t size = part.numel();
-    const auto zeros = [&](at::ScalarType dtype) { return context.state_zeros(bucket, size, dtype); };
-    state.parameter = {part, is_split() ? zeros(at::kShort) : at::Tensor()};
-    state.average = context.options.averages() ? zeros(at::kFloat) : at::Tensor();
-    for (std::size_t moment = 0; moment < moments.size(); ++moment) {
-      state.moments.push_back(zero_moment(bucket, size));
-    }
+    const at::Tensor weight = part_ == Part::kWhole ? whole : context.shard(whole, bucket);
+    const std::int64_t size = weight.numel();
+    BucketState state;
+    state.kept = make_state(context.options, size, [&](std::int64_t count, at::ScalarType dtype) {
+      return context.state_zeros(bucket, count, dtype);
+    });
+    state.kept.parameter.weight = weight;
     state.first_element =
         context.bucket(bucket).first_element + (part_ == Part::kWhole ? 0 : size * context.collectives.rank());
     state.segments = make_segments(bucket);
-    states_.push_back(std::move(state));
+    buckets_.push_back(std::move(state));
   }
-}
-
-kernels::Moment ShardedOptimizer::zero_moment(int bucket, std::int64_t size) const {
-  const auto zeros = [&](std::int64_t count, at::ScalarType type) { return context_.state_zeros(bucket, count, type); };
-  switch (context_.options.optimizer.state_dtype) {
-    case config::StateDType::kFloat32:
-      return zeros(size, at::kFloat);
-    case config::StateDType::kBFloat16:
-      return zeros(size, at::kBFloat16);
-    case config::StateDType::k8Bit:
-      break;
+  if (context.num_on_host > 0) {
+    ring_.emplace(context);
   }
-  return {zeros(size, at::kByte), zeros(core::num_scale_blocks(size), at::kFloat)};
 }
 
 std::vector<ShardedOptimizer::Segment> ShardedOptimizer::make_segments(int bucket) const {
@@ -103,12 +91,13 @@ void ShardedOptimizer::add_trust_sums(int bucket, const at::Tensor& gradient, at
   if (!is_lars()) {
     return;
   }
-  const BucketState& state = states_[static_cast<std::size_t>(bucket)];
-  for (const Segment& segment : state.segments) {
+  const BucketState& of = bucket_of(bucket);
+  of.at_home.block_current();
+  for (const Segment& segment : of.segments) {
     if (segment.is_mine && context_.table.params[static_cast<std::size_t>(segment.param)].decays) {
       const std::int64_t size = segment.end - segment.begin;
       at::Tensor row = sums.select(0, segment.param);
-      context_.ops.add_trust_sums(kernels::narrow(state.parameter, segment.begin, size),
+      context_.ops.add_trust_sums(kernels::narrow(of.kept.parameter, segment.begin, size),
                                   gradient.narrow(0, segment.begin, size), row);
     }
   }
@@ -130,50 +119,57 @@ double ShardedOptimizer::trust_ratio(const Segment& segment, double gradient_sca
 }
 
 void ShardedOptimizer::update(int bucket, const at::Tensor& gradient, const Step& step) {
-  const BucketState& state = states_[static_cast<std::size_t>(bucket)];
-  for (const Segment& segment : state.segments) {
-    update(bucket, segment, gradient, step);
-  }
-  if (state.average.defined()) {
-    context_.ops.update_average(state.parameter, state.average, context_.options.average_decay);
+  BucketState& of = buckets_[static_cast<std::size_t>(bucket)];
+  if (context_.is_on_host(bucket)) {
+    ring_->pass(of.kept, gradient, of.at_home, [&](const StateChunk& chunk) { update(of, chunk, step); });
+  } else {
+    update(of, {0, of.kept, gradient}, step);
   }
 }
 
-void ShardedOptimizer::update(int bucket, const Segment& segment, const at::Tensor& gradient, const Step& step) const {
-  const BucketState& state = state_of(bucket);
-  const kernels::Ops& ops = context_.ops;
+void ShardedOptimizer::update(const BucketState& bucket, const StateChunk& chunk, const Step& step) const {
+  for (const Segment& segment : bucket.segments) {
+    const std::int64_t begin = std::max(segment.begin, chunk.begin);
+    const std::int64_t end = std::min(segment.end, chunk.begin + chunk.gradient.numel());
+    if (begin < end) {
+      const std::int64_t offset = begin - chunk.begin;
+      update(segment, {begin, narrow(chunk.state, offset, end - begin), chunk.gradient.narrow(0, offset, end - begin)},
+             bucket.first_element + begin, step);
+    }
+  }
+  if (chunk.state.average.defined()) {
+    context_.ops.update_average(chunk.state.parameter, chunk.state.average, context_.options.average_decay);
+  }
+}
+
+void ShardedOptimizer::update(const Segment& segment, const StateChunk& part, std::int64_t first_element,
+                              const Step& step) const {
   const OptimizerOptions& options = context_.options.optimizer;
-  const std::int64_t size = segment.end - segment.begin;
-  const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, segment.begin, size); };
-  const auto moment = [&](std::size_t i) { return kernels::narrow(state.moments[i], segment.begin, size); };
-  const kernels::Parameter parameter = kernels::narrow(state.parameter, segment.begin, size);
+  const OptimizerState& state = part.state;
   const double lr = step.lr * segment.lr_scale;
   if (options.kind == config::OptimizerKind::kAdamW) {
-    ops.adamw_step(
-        {parameter, part(gradient), moment(0), moment(1), state.first_element + segment.begin},
+    context_.ops.adamw_step(
+        {state.parameter, part.gradient, state.moments[0], state.moments[1], first_element},
         {lr, options.beta1, options.beta2, options.eps, segment.weight_decay, step.gradient_scale, step.number});
   } else {
-    ops.momentum_step({parameter, part(gradient), moment(0), state.first_element + segment.begin},
-                      {lr, options.momentum, segment.weight_decay, step.gradient_scale,
-                       trust_ratio(segment, step.gradient_scale), step.number});
+    context_.ops.momentum_step({state.parameter, part.gradient, state.moments[0], first_element},
+                               {lr, options.momentum, segment.weight_decay, step.gradient_scale,
+                                trust_ratio(segment, step.gradient_scale), step.number});
+  }
+}
+
+void ShardedOptimizer::settle_host_memory() const {
+  if (ring_) {
+    ring_->synchronize();
   }
 }
 
 std::vector<OwnedRange> ShardedOptimizer::ranges(int bucket, int rank) const {
-  const BucketState& state = states_[static_cast<std::size_t>(bucket)];
   const std::int64_t shard_begin = part_ == Part::kWhole ? context_.bucket(bucket).shard_elements * rank : 0;
   std::vector<OwnedRange> owned;
   for (const ParamRange& range : context_.layout.ranges(context_.table, bucket, rank)) {
-    const std::int64_t first = shard_begin + range.offset;
-    const std::int64_t size = range.num_elements();
-    OwnedRange mine{range.param, range.begin, range.end, kernels::narrow(state.parameter, first, size), {}, {}};
-    if (state.average.defined()) {
-      mine.average = state.average.narrow(0, first, size);
-    }
-    for (const kernels::Moment& moment : state.moments) {
-      mine.moments.push_back(kernels::narrow(moment, first, size));
-    }
-    owned.push_back(std::move(mine));
+    owned.push_back({range.param, range.begin, range.end,
+                     narrow(state_of(bucket), shard_begin + range.offset, range.num_elements())});
   }
   return owned;
 }
@@ -193,15 +189,15 @@ state::StateView ShardedOptimizer::view(const OwnedRange& range, std::size_t com
   view.begin = range.begin;
   view.end = range.end;
   if (view.component == state::Component::kWeight) {
-    view.data = range.parameter.weight.mutable_data_ptr();
+    view.data = range.state.parameter.weight.mutable_data_ptr();
   } else if (view.component == state::Component::kMaster) {
-    view.data = range.parameter.weight.mutable_data_ptr();
-    view.low = range.parameter.low.mutable_data_ptr();
+    view.data = range.state.parameter.weight.mutable_data_ptr();
+    view.low = range.state.parameter.low.mutable_data_ptr();
   } else if (view.component == state::Component::kAverage) {
-    view.data = range.average.mutable_data_ptr();
+    view.data = range.state.average.mutable_data_ptr();
   } else {
-    const std::size_t num_others = components_.size() - range.moments.size();
-    const kernels::Moment& moment = range.moments[component - num_others];
+    const std::size_t num_others = components_.size() - range.state.moments.size();
+    const kernels::Moment& moment = range.state.moments[component - num_others];
     view.data = moment.values.mutable_data_ptr();
     view.scales = moment.scales.defined() ? moment.scales.mutable_data_ptr() : nullptr;
   }

@@ -2,29 +2,30 @@
 
 #include "engine/context.hpp"
 #include "engine/gradient_buckets.hpp"
+#include "engine/optimizer_state.hpp"
 #include "engine/parameter_buckets.hpp"
+#include "engine/state_ring.hpp"
 #include "tessera/state/state_view.hpp"
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
 #include <span>
 #include <vector>
 
 namespace tessera::engine {
 
-/// One parameter's stretch of the part of a bucket that this rank owns. All tensors are flat views.
+/// One parameter's stretch of the part of a bucket that this rank owns. All tensors are views.
 struct OwnedRange {
   int param = 0;
   std::int64_t begin = 0;  ///< elements of the parameter
   std::int64_t end = 0;
-  kernels::Parameter parameter;
-  at::Tensor average;  ///< fp32, where averages are kept
-  std::vector<kernels::Moment> moments;
+  OptimizerState state;
 };
 
 /// The optimizer over the part of every bucket that this rank owns: its shard (stages 1, 2), or all of it (stage 0).
-/// Its weights are those that the model computes with. The rest of its state is the device's to update wherever it is:
-/// of offloaded buckets in pinned host memory, which kernels reach over the bus.
+/// Its weights are those that the model computes with. The rest of its state is updated on the device; of offloaded
+/// buckets it is at home in pinned host memory, and passes through a StateRing.
 class ShardedOptimizer {
  public:
   ShardedOptimizer(const Context& context, ParameterBuckets& parameters);
@@ -42,12 +43,14 @@ class ShardedOptimizer {
     double gradient_scale = 1;
     std::int64_t number = 1;  ///< from 1
   };
-  /// Updates the owned part of a bucket from its reduced gradient.
+  /// Updates the owned part of a bucket from its reduced gradient. What is offloaded is at home some time after that.
   void update(int bucket, const at::Tensor& gradient, const Step& step);
 
   /// The owned part of a bucket's weights, and of their averages.
   [[nodiscard]] const at::Tensor& weight(int bucket) const { return state_of(bucket).parameter.weight; }
   [[nodiscard]] const at::Tensor& average(int bucket) const { return state_of(bucket).average; }
+  /// The calling thread waits until everything that is offloaded is at home.
+  void settle_host_memory() const;
 
   /// What a checkpoint holds of each parameter. A bf16 weight comes before the fp32 master, whose restoring sets both.
   [[nodiscard]] const std::vector<state::Component>& components() const { return components_; }
@@ -69,29 +72,30 @@ class ShardedOptimizer {
     double weight_decay = 0;
     double lr_scale = 1;
   };
-  // Flat and as long as the owned part.
+  // Of the owned part.
   struct BucketState {
-    kernels::Parameter parameter;
-    at::Tensor average;
-    std::vector<kernels::Moment> moments;
+    OptimizerState kept;
     std::vector<Segment> segments;
     std::int64_t first_element = 0;  // among all: see Bucket
+    SideStream::Done at_home;        // where it is offloaded
   };
-  [[nodiscard]] const BucketState& state_of(int bucket) const { return states_[static_cast<std::size_t>(bucket)]; }
+  [[nodiscard]] const BucketState& bucket_of(int bucket) const { return buckets_[static_cast<std::size_t>(bucket)]; }
+  [[nodiscard]] const OptimizerState& state_of(int bucket) const { return bucket_of(bucket).kept; }
 
   [[nodiscard]] bool is_lars() const { return context_.options.optimizer.kind == config::OptimizerKind::kLars; }
   [[nodiscard]] bool is_split() const { return context_.options.compute != at::kFloat; }
-  [[nodiscard]] kernels::Moment zero_moment(int bucket, std::int64_t size) const;
   [[nodiscard]] std::vector<Segment> make_segments(int bucket) const;
   void append(std::vector<Segment>& segments, const Segment& segment) const;
-  void update(int bucket, const Segment& segment, const at::Tensor& gradient, const Step& step) const;
+  void update(const BucketState& bucket, const StateChunk& chunk, const Step& step) const;
+  void update(const Segment& segment, const StateChunk& part, std::int64_t first_element, const Step& step) const;
   [[nodiscard]] double trust_ratio(const Segment& segment, double gradient_scale) const;
 
   const Context& context_;
   Part part_;
   int deepest_ = 0;
   std::vector<state::Component> components_;
-  std::vector<BucketState> states_;
+  std::vector<BucketState> buckets_;
+  std::optional<StateRing> ring_;  // where something is offloaded
   std::vector<double> trust_sums_;
 };
 

@@ -66,9 +66,9 @@ std::int64_t least_usable(const Platform& platform) {
   return static_cast<std::int64_t>(usable[0]);
 }
 
-// A byte of the GPU's memory costs 24 ps a step where state is offloaded, and about 5 ps a micro-step where blocks are
+// A byte of the GPU's memory costs 17 ps a step where state is offloaded, and about 5 ps a micro-step where blocks are
 // computed again (H200; docs/performance.md).
-constexpr std::int64_t kMicroStepsThatOffload = 5;
+constexpr std::int64_t kMicroStepsThatOffload = 4;
 
 std::int64_t planned_total(const engine::PlannedRun& run) { return engine::plan_memory(run).total(); }
 std::int64_t planned_total(const engine::PlannedProbe& probe) { return engine::plan_probe_memory(probe).total(); }

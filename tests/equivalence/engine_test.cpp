@@ -5,6 +5,7 @@
 #include "support/mpi_world.hpp"
 #include "support/small_model.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/engine/shard_layout.hpp"
 #include "tessera/kernels/ops.hpp"
 #include "tessera/model/qwen3_classifier.hpp"
 
@@ -14,6 +15,7 @@
 
 #include <cmath>
 #include <limits>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -44,7 +46,12 @@ TEST_P(EngineTest, OverlapBucketsAndRecomputationChangeNoBit) {
     for (const std::int64_t bucket : {std::int64_t{1}, std::int64_t{1} << 30U}) {
       variant = trial(stage);
       variant.options.bucket_elements = bucket;
-      expect_same_bits(run(variant), base, "buckets of " + std::to_string(bucket));
+      const std::string what = "buckets of " + std::to_string(bucket);
+      if (sums_depend_on_place()) {
+        expect_close(run(variant), base, kEps32, what);
+      } else {
+        expect_same_bits(run(variant), base, what);
+      }
     }
   }
 }
@@ -71,6 +78,10 @@ TEST_P(EngineTest, AccumulationEqualsOneLargerBatch) {
 // fp32: where these stay, products add later micro-steps onto earlier ones.
 TEST_P(EngineTest, OffloadChangesNoBit) {
   using config::OptimizerKind;
+  // Bytes that cross the bus at a time: more than any shard has, and so few that the ring is gone through.
+  constexpr std::int64_t kWhole = 1 << 26;
+  constexpr std::int64_t kFew = 12 * 3 * kAlignment;
+  constexpr std::int64_t kMany = 12 * 64 * kAlignment;
   struct Case {
     OptimizerKind kind;
     at::ScalarType compute;
@@ -95,10 +106,14 @@ TEST_P(EngineTest, OffloadChangesNoBit) {
     Trial offloaded = kept;
     offloaded.options.zero_stage = tried.stage;
     const Outcome expected = run(kept);
-    for (const auto& [share, gradients] :
-         {std::pair(1.0, false), {1.0, true}, {0.6, true}, {0.2, false}, {0.2, true}}) {
+    for (const auto& [share, gradients, chunk] : {std::tuple(1.0, false, kWhole),
+                                                  {1.0, true, kMany},
+                                                  {0.6, true, kWhole},
+                                                  {0.2, false, kMany},
+                                                  {0.2, true, kFew}}) {
       offloaded.options.offload = share;
       offloaded.options.offload_gradients = gradients;
+      offloaded.options.offload_chunk_bytes = chunk;
       const std::string what =
           fmt::format("{} in {} with moments in {}, {} micro-steps, {} offloaded{}", config::name_of(tried.kind),
                       c10::toString(tried.compute), config::name_of(tried.moments), tried.micro_steps, share,

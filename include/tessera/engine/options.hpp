@@ -47,7 +47,8 @@ struct EngineOptions {
   /// whole buckets: num_offloaded_buckets().
   double offload = 0;
   bool offload_gradients = false;  ///< of these buckets, too: less of the device's memory, more traffic
-  double clip_norm = 0;            ///< bound on the global L2 norm; 0: none
+  std::int64_t offload_chunk_bytes = std::int64_t{64} << 20U;  ///< at most, that cross the bus at a time
+  double clip_norm = 0;                                        ///< bound on the global L2 norm; 0: none
   std::int64_t max_skipped_in_a_row = 20;
   OptimizerOptions optimizer;
   double average_decay = 0;  ///< of the exponential moving averages of the parameters; 0: none are kept
@@ -57,7 +58,11 @@ struct EngineOptions {
   [[nodiscard]] std::int64_t state_bytes(std::int64_t num_elements) const {
     return state_bytes(num_elements, optimizer.state_dtype);
   }
-  /// The same in a checkpoint, which has the numbers that moments in 8 bits stand for.
+  /// These and the lower halves of the master weights: what offload moves, without gradients.
+  [[nodiscard]] std::int64_t optimizer_bytes(std::int64_t num_elements) const {
+    return num_elements * (compute == at::kFloat ? 0 : 2) + state_bytes(num_elements);
+  }
+  /// state_bytes() in a checkpoint, which has the numbers that moments in 8 bits stand for.
   [[nodiscard]] std::int64_t stored_state_bytes(std::int64_t num_elements) const {
     const bool is_coded = optimizer.state_dtype == config::StateDType::k8Bit;
     return state_bytes(num_elements, is_coded ? config::StateDType::kFloat32 : optimizer.state_dtype);

@@ -13,19 +13,17 @@ __device__ __forceinline__ void update_one(const AverageArgs& args, std::int64_t
 
 __global__ void __launch_bounds__(kThreads) average_kernel(AverageArgs args) {
   const std::int64_t num_quads = args.size / 4;
-  for_each_tile<1>(args.size, [&](std::int64_t quad) {
-    if (quad < num_quads) {
-      const float4 p = load_parameter_quad(args.parameter, 4 * quad);
-      const float4 a = load_quad(args.average + 4 * quad);
-      store_quad(args.average + 4 * quad,
-                 {updated_average(a.x, p.x, args.share), updated_average(a.y, p.y, args.share),
-                  updated_average(a.z, p.z, args.share), updated_average(a.w, p.w, args.share)});
-    }
-    const std::int64_t tail = 4 * num_quads + quad;
-    if (quad < 4 && tail < args.size) {
-      update_one(args, tail);
-    }
-  });
+  const std::int64_t quad = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (quad < num_quads) {
+    const float4 p = load_parameter_quad(args.parameter, 4 * quad);
+    const float4 a = load_quad(args.average + 4 * quad);
+    store_quad(args.average + 4 * quad, {updated_average(a.x, p.x, args.share), updated_average(a.y, p.y, args.share),
+                                         updated_average(a.z, p.z, args.share), updated_average(a.w, p.w, args.share)});
+  }
+  const std::int64_t tail = 4 * num_quads + quad;
+  if (quad < 4 && tail < args.size) {
+    update_one(args, tail);
+  }
 }
 
 __global__ void __launch_bounds__(kThreads) average_scalar_kernel(AverageArgs args) {
@@ -39,7 +37,7 @@ __global__ void __launch_bounds__(kThreads) average_scalar_kernel(AverageArgs ar
 
 void launch_average(const AverageArgs& args, cudaStream_t stream) {
   if (is_aligned_for_quads(args.parameter) && are_aligned(16, args.average)) {
-    average_kernel<<<grid_of(args.size, 4 * kThreads, args.average), kThreads, 0, stream>>>(args);
+    average_kernel<<<blocks_of(args.size, 4 * kThreads), kThreads, 0, stream>>>(args);
   } else {
     average_scalar_kernel<<<blocks_of(args.size, kThreads), kThreads, 0, stream>>>(args);
   }

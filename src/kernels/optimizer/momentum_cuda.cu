@@ -38,33 +38,32 @@ __device__ __forceinline__ void update_one(const MomentumArgs& args, const Momen
 template <class Gradient, class Moment>
 __global__ void __launch_bounds__(kThreads) momentum_kernel(MomentumArgs args, MomentumConstants constants) {
   const std::int64_t num_quads = args.size / 4;
-  for_each_tile<kQuads>(args.size, [&](std::int64_t first) {
-    float4 gradient[kQuads];
-    float4 parameter[kQuads];
-    float4 buffer[kQuads];
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * (kThreads * kQuads) + threadIdx.x;
+  float4 gradient[kQuads];
+  float4 parameter[kQuads];
+  float4 buffer[kQuads];
 #pragma unroll
-    for (int q = 0; q < kQuads; ++q) {
-      const std::int64_t quad = first + q * kThreads;
-      if (quad < num_quads) {
-        gradient[q] = load_quad(static_cast<const Gradient*>(args.gradient) + 4 * quad);
-        parameter[q] = load_parameter_quad(args.parameter, 4 * quad);
-        buffer[q] = load_quad(values_of<Moment>(args.buffer) + 4 * quad);
-      }
+  for (int q = 0; q < kQuads; ++q) {
+    const std::int64_t quad = first + q * kThreads;
+    if (quad < num_quads) {
+      gradient[q] = load_quad(static_cast<const Gradient*>(args.gradient) + 4 * quad);
+      parameter[q] = load_parameter_quad(args.parameter, 4 * quad);
+      buffer[q] = load_quad(values_of<Moment>(args.buffer) + 4 * quad);
     }
+  }
 #pragma unroll
-    for (int q = 0; q < kQuads; ++q) {
-      const std::int64_t quad = first + q * kThreads;
-      if (quad < num_quads) {
-        update_quad(parameter[q], buffer[q], gradient[q], constants);
-        store_parameter_quad(args.parameter, 4 * quad, parameter[q]);
-        store_moment_quad(values_of<Moment>(args.buffer) + 4 * quad, buffer[q], random_quad(args.bits, 4 * quad, 0));
-      }
+  for (int q = 0; q < kQuads; ++q) {
+    const std::int64_t quad = first + q * kThreads;
+    if (quad < num_quads) {
+      update_quad(parameter[q], buffer[q], gradient[q], constants);
+      store_parameter_quad(args.parameter, 4 * quad, parameter[q]);
+      store_moment_quad(values_of<Moment>(args.buffer) + 4 * quad, buffer[q], random_quad(args.bits, 4 * quad, 0));
     }
-    const std::int64_t tail = 4 * num_quads + first;
-    if (first < 4 && tail < args.size) {
-      update_one<Gradient, Moment>(args, constants, tail);
-    }
-  });
+  }
+  const std::int64_t tail = 4 * num_quads + first;
+  if (first < 4 && tail < args.size) {
+    update_one<Gradient, Moment>(args, constants, tail);
+  }
 }
 
 template <class Gradient, class Moment>
@@ -79,25 +78,24 @@ __global__ void __launch_bounds__(kThreads) momentum_scalar_kernel(MomentumArgs 
 template <class Gradient>
 __global__ void __launch_bounds__(kThreads)
     momentum_blocks_kernel(MomentumArgs args, MomentumConstants constants, bool is_aligned) {
-  for_each_tile<kQuads>(args.size, [&](std::int64_t first) {
-    float4 gradient[kQuads];
-    float4 parameter[kQuads];
-    float4 buffer[kQuads];
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * (kThreads * kQuads) + threadIdx.x;
+  float4 gradient[kQuads];
+  float4 parameter[kQuads];
+  float4 buffer[kQuads];
 #pragma unroll
-    for (int q = 0; q < kQuads; ++q) {
-      const QuadPlace place(first + q * kThreads, args.size, is_aligned);
-      gradient[q] = load_quad_at(static_cast<const Gradient*>(args.gradient), place);
-      parameter[q] = load_parameter_quad_at(args.parameter, place);
-      buffer[q] = decode_quad<true>(args.buffer, place);
-    }
+  for (int q = 0; q < kQuads; ++q) {
+    const QuadPlace place(first + q * kThreads, args.size, is_aligned);
+    gradient[q] = load_quad_at(static_cast<const Gradient*>(args.gradient), place);
+    parameter[q] = load_parameter_quad_at(args.parameter, place);
+    buffer[q] = decode_quad<true>(args.buffer, place);
+  }
 #pragma unroll
-    for (int q = 0; q < kQuads; ++q) {
-      const QuadPlace place(first + q * kThreads, args.size, is_aligned);
-      update_quad(parameter[q], buffer[q], gradient[q], constants);
-      store_parameter_quad_at(args.parameter, place, parameter[q]);
-      encode_quad<true>(args.buffer, place, buffer[q]);
-    }
-  });
+  for (int q = 0; q < kQuads; ++q) {
+    const QuadPlace place(first + q * kThreads, args.size, is_aligned);
+    update_quad(parameter[q], buffer[q], gradient[q], constants);
+    store_parameter_quad_at(args.parameter, place, parameter[q]);
+    encode_quad<true>(args.buffer, place, buffer[q]);
+  }
 }
 
 /// Products of two fp32 numbers are exact in fp64. Blocks take elements in strides.
@@ -152,8 +150,7 @@ void launch_momentum(const MomentumArgs& args, const MomentumConstants& constant
   if (args.buffer.is_coded()) {
     dispatch(args.gradient_dtype, [&](auto gradient) {
       momentum_blocks_kernel<decltype(gradient)>
-          <<<grid_of(args.size, 4 * kQuads * kThreads, args.buffer), kThreads, 0, stream>>>(args, constants,
-                                                                                            is_aligned);
+          <<<blocks_of(args.size, 4 * kQuads * kThreads), kThreads, 0, stream>>>(args, constants, is_aligned);
     });
     return;
   }
@@ -161,8 +158,7 @@ void launch_momentum(const MomentumArgs& args, const MomentumConstants& constant
     using G = decltype(gradient);
     using M = decltype(moment);
     if (is_aligned) {
-      momentum_kernel<G, M>
-          <<<grid_of(args.size, 4 * kQuads * kThreads, args.buffer), kThreads, 0, stream>>>(args, constants);
+      momentum_kernel<G, M><<<blocks_of(args.size, 4 * kQuads * kThreads), kThreads, 0, stream>>>(args, constants);
     } else {
       momentum_scalar_kernel<G, M><<<blocks_of(args.size, kThreads), kThreads, 0, stream>>>(args, constants);
     }

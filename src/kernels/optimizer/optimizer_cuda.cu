@@ -43,37 +43,36 @@ __device__ __forceinline__ void update_one(const AdamWArgs& args, const AdamWCon
 template <class Gradient, class Moment>
 __global__ void __launch_bounds__(kThreads) adamw_kernel(AdamWArgs args, AdamWConstants constants) {
   const std::int64_t num_quads = args.size / 4;
-  for_each_tile<kQuads>(args.size, [&](std::int64_t first) {
-    float4 gradient[kQuads];
-    float4 parameter[kQuads];
-    float4 exp_avg[kQuads];
-    float4 exp_avg_sq[kQuads];
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * (kThreads * kQuads) + threadIdx.x;
+  float4 gradient[kQuads];
+  float4 parameter[kQuads];
+  float4 exp_avg[kQuads];
+  float4 exp_avg_sq[kQuads];
 #pragma unroll
-    for (int q = 0; q < kQuads; ++q) {
-      const std::int64_t quad = first + q * kThreads;
-      if (quad < num_quads) {
-        gradient[q] = load_quad(static_cast<const Gradient*>(args.gradient) + 4 * quad);
-        parameter[q] = load_parameter_quad(args.parameter, 4 * quad);
-        exp_avg[q] = load_quad(values_of<Moment>(args.exp_avg) + 4 * quad);
-        exp_avg_sq[q] = load_quad(values_of<Moment>(args.exp_avg_sq) + 4 * quad);
-      }
+  for (int q = 0; q < kQuads; ++q) {
+    const std::int64_t quad = first + q * kThreads;
+    if (quad < num_quads) {
+      gradient[q] = load_quad(static_cast<const Gradient*>(args.gradient) + 4 * quad);
+      parameter[q] = load_parameter_quad(args.parameter, 4 * quad);
+      exp_avg[q] = load_quad(values_of<Moment>(args.exp_avg) + 4 * quad);
+      exp_avg_sq[q] = load_quad(values_of<Moment>(args.exp_avg_sq) + 4 * quad);
     }
+  }
 #pragma unroll
-    for (int q = 0; q < kQuads; ++q) {
-      const std::int64_t quad = first + q * kThreads;
-      if (quad < num_quads) {
-        update_quad(parameter[q], exp_avg[q], exp_avg_sq[q], gradient[q], constants);
-        store_parameter_quad(args.parameter, 4 * quad, parameter[q]);
-        store_moment_quad(values_of<Moment>(args.exp_avg) + 4 * quad, exp_avg[q], random_quad(args.bits, 4 * quad, 0));
-        store_moment_quad(values_of<Moment>(args.exp_avg_sq) + 4 * quad, exp_avg_sq[q],
-                          random_quad(args.bits, 4 * quad, 16));
-      }
+  for (int q = 0; q < kQuads; ++q) {
+    const std::int64_t quad = first + q * kThreads;
+    if (quad < num_quads) {
+      update_quad(parameter[q], exp_avg[q], exp_avg_sq[q], gradient[q], constants);
+      store_parameter_quad(args.parameter, 4 * quad, parameter[q]);
+      store_moment_quad(values_of<Moment>(args.exp_avg) + 4 * quad, exp_avg[q], random_quad(args.bits, 4 * quad, 0));
+      store_moment_quad(values_of<Moment>(args.exp_avg_sq) + 4 * quad, exp_avg_sq[q],
+                        random_quad(args.bits, 4 * quad, 16));
     }
-    const std::int64_t tail = 4 * num_quads + first;
-    if (first < 4 && tail < args.size) {
-      update_one<Gradient, Moment>(args, constants, tail);
-    }
-  });
+  }
+  const std::int64_t tail = 4 * num_quads + first;
+  if (first < 4 && tail < args.size) {
+    update_one<Gradient, Moment>(args, constants, tail);
+  }
 }
 
 template <class Gradient, class Moment>
@@ -88,28 +87,27 @@ __global__ void __launch_bounds__(kThreads) adamw_scalar_kernel(AdamWArgs args, 
 template <class Gradient>
 __global__ void __launch_bounds__(kThreads)
     adamw_blocks_kernel(AdamWArgs args, AdamWConstants constants, bool is_aligned) {
-  for_each_tile<kQuads>(args.size, [&](std::int64_t first) {
-    float4 gradient[kQuads];
-    float4 parameter[kQuads];
-    float4 exp_avg[kQuads];
-    float4 exp_avg_sq[kQuads];
+  const std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * (kThreads * kQuads) + threadIdx.x;
+  float4 gradient[kQuads];
+  float4 parameter[kQuads];
+  float4 exp_avg[kQuads];
+  float4 exp_avg_sq[kQuads];
 #pragma unroll
-    for (int q = 0; q < kQuads; ++q) {
-      const QuadPlace place(first + q * kThreads, args.size, is_aligned);
-      gradient[q] = load_quad_at(static_cast<const Gradient*>(args.gradient), place);
-      parameter[q] = load_parameter_quad_at(args.parameter, place);
-      exp_avg[q] = decode_quad<true>(args.exp_avg, place);
-      exp_avg_sq[q] = decode_quad<false>(args.exp_avg_sq, place);
-    }
+  for (int q = 0; q < kQuads; ++q) {
+    const QuadPlace place(first + q * kThreads, args.size, is_aligned);
+    gradient[q] = load_quad_at(static_cast<const Gradient*>(args.gradient), place);
+    parameter[q] = load_parameter_quad_at(args.parameter, place);
+    exp_avg[q] = decode_quad<true>(args.exp_avg, place);
+    exp_avg_sq[q] = decode_quad<false>(args.exp_avg_sq, place);
+  }
 #pragma unroll
-    for (int q = 0; q < kQuads; ++q) {
-      const QuadPlace place(first + q * kThreads, args.size, is_aligned);
-      update_quad(parameter[q], exp_avg[q], exp_avg_sq[q], gradient[q], constants);
-      store_parameter_quad_at(args.parameter, place, parameter[q]);
-      encode_quad<true>(args.exp_avg, place, exp_avg[q]);
-      encode_quad<false>(args.exp_avg_sq, place, exp_avg_sq[q]);
-    }
-  });
+  for (int q = 0; q < kQuads; ++q) {
+    const QuadPlace place(first + q * kThreads, args.size, is_aligned);
+    update_quad(parameter[q], exp_avg[q], exp_avg_sq[q], gradient[q], constants);
+    store_parameter_quad_at(args.parameter, place, parameter[q]);
+    encode_quad<true>(args.exp_avg, place, exp_avg[q]);
+    encode_quad<false>(args.exp_avg_sq, place, exp_avg_sq[q]);
+  }
 }
 
 // In fp64, as on the host.
@@ -153,11 +151,27 @@ __global__ void __launch_bounds__(kThreads) add_partials_kernel(SumOfSquaresArgs
   }
 }
 
+// What crosses the bus to pinned host memory in so few blocks goes as fast as in thousands (an H200: 42 GB/s each way
+// at once), and leaves the other multiprocessors to the computation beside it.
+constexpr unsigned kBusBlocks = 16;
+
+// Blocks for the tiles of a sum that may lie there.
+unsigned num_accumulate_blocks(std::int64_t size, const void* destination) {
+  const unsigned num_tiles = blocks_of(size, 4 * kQuads * kThreads);
+  cudaPointerAttributes attributes{};
+  const bool is_on_host =
+      cudaPointerGetAttributes(&attributes, destination) == cudaSuccess && attributes.type == cudaMemoryTypeHost;
+  return is_on_host ? std::min(num_tiles, kBusBlocks) : num_tiles;
+}
+
+/// A block takes tiles in strides.
 template <class T>
 __global__ void __launch_bounds__(kThreads) accumulate_kernel(AccumulateArgs args) {
   const T* const source = static_cast<const T*>(args.source);
   const std::int64_t num_quads = args.size / 4;
-  for_each_tile<kQuads>(args.size, [&](std::int64_t first) {
+  const std::int64_t begin = static_cast<std::int64_t>(blockIdx.x) * (kThreads * kQuads) + threadIdx.x;
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * (kThreads * kQuads);
+  for (std::int64_t first = begin; first < num_quads; first += stride) {
     float4 addend[kQuads];
     float4 sum[kQuads];
 #pragma unroll
@@ -176,11 +190,11 @@ __global__ void __launch_bounds__(kThreads) accumulate_kernel(AccumulateArgs arg
                    {sum[q].x + addend[q].x, sum[q].y + addend[q].y, sum[q].z + addend[q].z, sum[q].w + addend[q].w});
       }
     }
-    const std::int64_t tail = 4 * num_quads + first;
-    if (first < 4 && tail < args.size) {
-      args.destination[tail] += to_float(source[tail]);
-    }
-  });
+  }
+  const std::int64_t tail = 4 * num_quads + begin;
+  if (begin < 4 && tail < args.size) {
+    args.destination[tail] += to_float(source[tail]);
+  }
 }
 
 template <class T>
@@ -200,8 +214,7 @@ void launch_adamw(const AdamWArgs& args, const AdamWConstants& constants, cudaSt
   if (args.exp_avg.is_coded()) {
     dispatch(args.gradient_dtype, [&](auto gradient) {
       adamw_blocks_kernel<decltype(gradient)>
-          <<<grid_of(args.size, 4 * kQuads * kThreads, args.exp_avg), kThreads, 0, stream>>>(args, constants,
-                                                                                             is_aligned);
+          <<<blocks_of(args.size, 4 * kQuads * kThreads), kThreads, 0, stream>>>(args, constants, is_aligned);
     });
     return;
   }
@@ -209,8 +222,7 @@ void launch_adamw(const AdamWArgs& args, const AdamWConstants& constants, cudaSt
     using G = decltype(gradient);
     using M = decltype(moment);
     if (is_aligned) {
-      adamw_kernel<G, M>
-          <<<grid_of(args.size, 4 * kQuads * kThreads, args.exp_avg), kThreads, 0, stream>>>(args, constants);
+      adamw_kernel<G, M><<<blocks_of(args.size, 4 * kQuads * kThreads), kThreads, 0, stream>>>(args, constants);
     } else {
       adamw_scalar_kernel<G, M><<<blocks_of(args.size, kThreads), kThreads, 0, stream>>>(args, constants);
     }
@@ -238,7 +250,7 @@ void launch_accumulate(const AccumulateArgs& args, cudaStream_t stream) {
   dispatch(args.source_dtype, [&](auto type) {
     using T = decltype(type);
     if (is_aligned) {
-      accumulate_kernel<T><<<grid_of(args.size, 4 * kQuads * kThreads, args.destination), kThreads, 0, stream>>>(args);
+      accumulate_kernel<T><<<num_accumulate_blocks(args.size, args.destination), kThreads, 0, stream>>>(args);
     } else {
       accumulate_scalar_kernel<T><<<blocks_of(args.size, kThreads), kThreads, 0, stream>>>(args);
     }

@@ -129,39 +129,6 @@ inline unsigned blocks_of(std::int64_t size, std::int64_t per_block) {
   return static_cast<unsigned>(std::max<std::int64_t>(1, (size + per_block - 1) / per_block));
 }
 
-/// What crosses the bus to pinned host memory in so few blocks goes as fast as in thousands (an H200: 42 GB/s each way
-/// at once), and leaves the other multiprocessors to the computation beside it. Moments that are rounded need more of
-/// them for the arithmetic (bf16 on 16: 34 GB/s).
-constexpr unsigned kBusBlocks = 16;
-constexpr unsigned kRoundingBusBlocks = 64;
-
-/// Blocks for the tiles of a range that is, or whose state is, at `memory`.
-inline unsigned grid_of(std::int64_t size, std::int64_t per_tile, const void* memory,
-                        unsigned bus_blocks = kBusBlocks) {
-  const unsigned num_tiles = blocks_of(size, per_tile);
-  cudaPointerAttributes attributes{};
-  const bool is_on_host =
-      cudaPointerGetAttributes(&attributes, memory) == cudaSuccess && attributes.type == cudaMemoryTypeHost;
-  return is_on_host ? std::min(num_tiles, bus_blocks) : num_tiles;
-}
-
-inline unsigned grid_of(std::int64_t size, std::int64_t per_tile, const MomentPointers& moment) {
-  const bool is_rounded = moment.is_coded() || moment.dtype != core::DType::kFloat32;
-  return grid_of(size, per_tile, moment.values, is_rounded ? kRoundingBusBlocks : kBusBlocks);
-}
-
-/// Calls tile(first quad of this thread) for the block's share of a range's tiles; at least one, whose first threads do
-/// the tail.
-template <int kQuadsOfThread, class Tile>
-__device__ __forceinline__ void for_each_tile(std::int64_t size, const Tile& tile) {
-  constexpr std::int64_t kQuadsOfTile = kQuadsOfThread * kThreads;
-  std::int64_t first = static_cast<std::int64_t>(blockIdx.x) * kQuadsOfTile;
-  do {
-    tile(first + threadIdx.x);
-    first += static_cast<std::int64_t>(gridDim.x) * kQuadsOfTile;
-  } while (4 * first < size);
-}
-
 inline std::size_t quad_bytes(core::DType dtype) { return 4 * core::size_of(dtype); }
 inline std::size_t quad_bytes(const MomentPointers& moment) { return moment.is_coded() ? 4 : quad_bytes(moment.dtype); }
 
