@@ -11,11 +11,12 @@ On one host with 2 GPUs or more, through NCCL. Each SECTION adds rows to DIR/tab
   equal      losses of one run on 1, 2, 4 GPUs at stages 0, 1 and 2; saved on 2 and resumed on 1 and on all
   run        qwen3-8b on 2 GPUs, batch 32, ZeRO-2: 200 steps, checkpoint, resume, verify, consolidate; memory against the plan
   scaling    step_bench of qwen3-4b, batch 32, on 1, 2, 4 GPUs, with the time of NCCL that nothing hides
-  speed      step_bench of qwen3-8b beside pytorch_fsdp2.py --compile: batch 32 on 2 and 4 GPUs, batch 64 on 4
+  speed      step_bench of qwen3-8b beside pytorch_fsdp2.py --compile: batch 32, on 4 GPUs 64 too; a trace of ours
   ddp        memory of stage 0 and stage 2
   links      `tessera topology`: rates of NCCL's collectives; qwen3-4b, batch 32, with NCCL on at most 4 to 32 SMs
-  faults     a rank killed in a step and in a save, and one that hangs: until when the run has ended, and whether it goes on
-  offload    qwen3-4b, batch 32, accumulation 4: with and without --offload_optimizer cpu
+  faults     a rank killed in a step and in a save, one that hangs, and one whose GPU fails: until when the run has ended, and
+             whether it goes on
+  offload    qwen3-4b, batch 32, accumulation 4: with and without --offload_optimizer cpu, and with 8-bit moments
 --bin        the programs [build/bin]; --data: CIFAR-100's binary files [data/cifar-100-binary]; --log [multi_gpu];
 --gpus       of this host to use [all]; --model: the sections run, speed and offload take this one in place of theirs
 --second     where section run writes its second checkpoint (91 GiB, as the first) [in a temporary directory, by the first]
@@ -111,14 +112,17 @@ run() {
   rm -rf "$again" "$work/run.safetensors"
 }
 
-# bench LABEL RANKS FLAGS: one row of step_bench.
+# bench LABEL RANKS FLAGS: one row of step_bench. Sets ms to its step's milliseconds; empty where it failed.
+ms=''
 bench() {
   local json
+  ms=''
   json=$(ranks "$2" "$bin/step_bench" --dataset cifar100 --clip_grad 1 --max_steps "${steps:-20}" "${@:3}" 2>"$log/bench.err") ||
     { say "$1: FAILED: $(tail -n 2 "$log/bench.err")"; return 0; }
   say "$1: $(field '"%.1f ms, %.0f tokens/s a GPU, MFU %.1f %%, peak %.2f GiB, planned %.2f" % (d["step_ms"],
     d["tokens_per_s"] / d["world"], 100 * d["mfu"], d["peak_bytes"] / 2**30, d["planned_bytes"] / 2**30)' <<<"$json")"
   echo "$json" >>"$log/bench.json"
+  ms=$(field '"%.1f" % d["step_ms"]' <<<"$json")
 }
 # peer LABEL RANKS FLAGS: the same of pytorch_fsdp2.py.
 peer() {
@@ -129,28 +133,34 @@ peer() {
     d["peak_bytes"] / 2**30)' <<<"$json")"
 }
 
+# trace LABEL RANKS MS FLAGS: rank 0 of a step_bench by kernels, for a step that takes MS without it; what NCCL adds to it, and
+# where the rest goes, in $log/trace-RANKS-LABEL.txt.
+trace() {
+  [[ -n $3 ]] || return 0
+  local out=$log/trace-$2-$1.txt
+  # shellcheck disable=SC2016
+  ranks "$2" bash -c '[[ $OMPI_COMM_WORLD_RANK == 0 ]] && export CUDA_INJECTION64_PATH=$0 KERNEL_TRACE_STEPS=10 KERNEL_TRACE_STEP_MS='"$3"'; exec "$@"' \
+    "$(readlink -f "$bin")/libkernel_trace.so" "$bin/step_bench" --dataset cifar100 --clip_grad 1 --max_steps 20 \
+    --config "$config" "${@:4}" >"$log/trace.json" 2>"$out" || true
+  say "trace: $1 on $2 GPUs, of a step of $3 ms, in ms: $(grep -h 'alone\|idle' "$out" | awk '{printf "%s %s %s; ", $4, $5, $1}')NCCL's kernels $(
+    awk '/ncclDevKernel/ {sum += $1} END {print sum}' "$out")"
+}
+
 scaling() {
   for n in $(counts 1); do
     bench "scaling: qwen3-4b, 32, $n GPUs" "$n" --config "$config" --model_config qwen3-4b --batch_size 32
   done
-  # The trace is of rank 0: a step of its own, in milliseconds, and what NCCL adds to it.
-  local ms
-  ms=$(grep -h '"step_ms"' "$log/bench.json" | tail -n 1 | tr -dc '0-9.')
-  # shellcheck disable=SC2016
-  ranks "$gpus" bash -c '[[ $OMPI_COMM_WORLD_RANK == 0 ]] && export CUDA_INJECTION64_PATH=$0 KERNEL_TRACE_STEPS=10 KERNEL_TRACE_STEP_MS='"$ms"'; exec "$@"' \
-    "$(readlink -f "$bin")/libkernel_trace.so" "$bin/step_bench" --dataset cifar100 --clip_grad 1 --max_steps 20 \
-    --config "$config" --model_config qwen3-4b --batch_size 32 >"$log/trace.json" 2>"$log/trace.txt" || true
-  say "scaling: of a step of $ms ms on $gpus GPUs, in ms: $(grep -h 'alone\|idle' "$log/trace.txt" | awk '{printf "%s %s %s; ", $4, $5, $1}'); NCCL's kernels $(
-    awk '/ncclDevKernel/ {sum += $1} END {print sum}' "$log/trace.txt")"
+  trace qwen3-4b "$gpus" "$ms" --model_config qwen3-4b --batch_size 32
 }
 
 speed() {
   local name=${model:-qwen3-8b}
-  local rows=("2 32")
-  ((gpus == 2)) || rows+=("$gpus 32" "$gpus 64")
+  local rows=("$gpus 32")
+  ((gpus < 4)) || rows+=("$gpus 64")
   for row in "${rows[@]}"; do
     read -r n batch <<<"$row"
     bench "speed: $name, $batch, $n GPUs, Tessera" "$n" --config "$config" --model_config "$name" --batch_size "$batch"
+    ((batch != 32)) || trace "$name" "$n" "$ms" --model_config "$name" --batch_size "$batch"
     peer "speed: $name, $batch, $n GPUs, FSDP2 compiled" "$n" --model_config "$name" --batch_size "$batch" --compile
   done
 }
@@ -170,40 +180,49 @@ links() {
   done
 }
 
-# kill_run STEPS: qwen3-0.6b on 2 GPUs, from where it is. A hang is to be noticed after 20 s.
+# kill_run STEPS: qwen3-0.6b on 2 GPUs, from where it is. A hang is to be noticed after 20 s; rank 1's GPU fails once $work/fail
+# is there.
 kill_run() {
-  ranks 2 "$bin/tessera" finetune --model_config qwen3-0.6b --random_init --dataset cifar100 --data_path "$data" \
+  # shellcheck disable=SC2016
+  GPU_FAULT_FILE=$work/fail ranks 2 bash -c '[[ $OMPI_COMM_WORLD_RANK == 1 ]] && export CUDA_INJECTION64_PATH=$0; exec "$@"' \
+    "$(readlink -f "$bin")/libgpu_fault.so" "$bin/tessera" finetune --model_config qwen3-0.6b --random_init --dataset cifar100 --data_path "$data" \
     --batch_size 32 --zero_stage 2 --epochs 8 --warmup_epochs 0.1 --lr 1e-4 --clip_grad 1 --save_every_epochs 0 \
     --save_every_steps 20 --keep_last 2 --collective_timeout 20 --output_dir "$work/kill" --resume auto --max_steps "$1" \
     >>"$log/kill.txt" 2>&1
 }
-# strike STEPS step|save KILL|STOP: a rank gets the signal once the log has so many steps and, for save, while a checkpoint is
-# written.
+# strike STEPS step|save KILL|STOP|GPU: a rank gets the signal, or its GPU fails, once the log has so many steps and, for save,
+# while a checkpoint is written.
 strike() {
   local out=$work/kill run_id died
   kill_run 400 &
   run_id=$!
   until [[ -f $out/steps.jsonl ]] && (($(wc -l <"$out/steps.jsonl") >= $1)); do sleep 0.02; done
   until [[ $2 == step ]] || compgen -G "$out/.tmp-checkpoint-*" >/dev/null; do sleep 0.005; done
-  builtin kill "-$3" "$(pgrep -f 'tessera finetune' | tail -n 1)"
+  if [[ $3 == GPU ]]; then touch "$work/fail"; else builtin kill "-$3" "$(pgrep -f "tessera finetune.*$work/kill" | tail -n 1)"; fi
   died=$(date +%s.%N)
-  if wait "$run_id"; then say "faults: SIG$3 in a $2: the run went on" && return; fi
-  say "faults: SIG$3 in a $2: ended $(awk -v a="$died" -v b="$(date +%s.%N)" 'BEGIN {printf "%.1f", b - a}') s later, $(
-    pgrep -cf 'bin/tessera finetune' || true) processes left"
+  local ended=0
+  wait "$run_id" || ended=1
+  rm -f "$work/fail"
+  ((ended)) || { say "faults: $3 in a $2: the run went on"; return; }
+  say "faults: $3 in a $2: ended $(awk -v a="$died" -v b="$(date +%s.%N)" 'BEGIN {printf "%.1f", b - a}') s later, $(
+    pgrep -cf "tessera finetune.*$work/kill" || true) processes left"
 }
 faults() {
   strike 30 step KILL
   strike 70 save KILL
   strike 110 step STOP
-  kill_run 140
+  strike 130 step GPU
+  grep -a 'gpu_fault\|^error' "$log/kill.txt" | tail -n 4 | tee -a "$table"
+  kill_run 160
   say "faults: resumed; the log's last step is $(column "$work/kill" step | tail -n 1), of $(wc -l <"$work/kill/steps.jsonl")"
 }
 
 offload() {
   local name=${model:-qwen3-4b}
-  for where in none cpu; do
-    steps=8 bench "offload: $name, 32, accumulation 4, 2 GPUs, $where" 2 --model_config "$name" --zero_stage 2 --batch_size 32 --accum_iter 4 \
-      --offload_optimizer "$where"
+  for flags in none cpu 'cpu --optimizer_state_dtype 8bit'; do
+    # shellcheck disable=SC2086
+    steps=8 bench "offload: $name, 32, accumulation 4, 2 GPUs, $flags" 2 --model_config "$name" --zero_stage 2 --batch_size 32 --accum_iter 4 \
+      --offload_optimizer $flags
   done
 }
 
