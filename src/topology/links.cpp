@@ -169,4 +169,8 @@ double ring_seconds(CollectiveKind kind, int num_ranks, double bytes, const Link
   return kind == CollectiveKind::kAllReduce ? 2 * once : once;
 }
 
+double one_call_ring_seconds(CollectiveKind kind, int num_ranks, double bytes, const LinkFigures& link) {
+  return num_ranks > 1 ? link.latency + ring_seconds(kind, num_ranks, bytes, {0, link.rate}) : 0;
+}
+
 }  // namespace tessera::topology

@@ -53,11 +53,11 @@ void measure(const config::RuntimeConfig& config, const topology::Mesh& mesh, To
     report.links.push_back({"NCCL", measure_nccl_links(mesh, bytes, device)});
   }
   const topology::LinkFigures slowest = slowest_of(report.links.back().links);
+  const auto expected = report.collectives_name == "nccl" ? topology::one_call_ring_seconds : topology::ring_seconds;
   for (const auto kind : {topology::CollectiveKind::kReduceScatter, topology::CollectiveKind::kAllGather,
                           topology::CollectiveKind::kAllReduce}) {
-    report.collectives.push_back(
-        {kind, time_collective(*collectives, mesh.world, kind, bytes, device),
-         topology::ring_seconds(kind, mesh.world.size(), static_cast<double>(bytes), slowest)});
+    report.collectives.push_back({kind, time_collective(*collectives, mesh.world, kind, bytes, device),
+                                  expected(kind, mesh.world.size(), static_cast<double>(bytes), slowest)});
   }
 }
 

@@ -19,7 +19,7 @@ struct MeasuredLinks {
 struct MeasuredCollective {
   topology::CollectiveKind kind = topology::CollectiveKind::kReduceScatter;
   double seconds = 0;
-  double expected_seconds = 0;  ///< topology::ring_seconds() over the slowest link measured; 0: no link was
+  double expected_seconds = 0;  ///< in a ring over the slowest link measured; 0: no link was
 };
 
 /// What `tessera topology` finds out.

@@ -105,6 +105,9 @@ TEST(RingSeconds, AreThoseOfTheModel) {
   EXPECT_DOUBLE_EQ(ring_seconds(CollectiveKind::kAllGather, 4, 1e9, link), 3 * 0.251);
   EXPECT_DOUBLE_EQ(ring_seconds(CollectiveKind::kAllReduce, 4, 1e9, link), 6 * 0.251);
   EXPECT_DOUBLE_EQ(ring_seconds(CollectiveKind::kAllReduce, 1, 1e9, link), 0);
+  EXPECT_DOUBLE_EQ(one_call_ring_seconds(CollectiveKind::kAllGather, 4, 1e9, link), 0.001 + 3 * 0.25);
+  EXPECT_DOUBLE_EQ(one_call_ring_seconds(CollectiveKind::kAllReduce, 4, 1e9, link), 0.001 + 6 * 0.25);
+  EXPECT_DOUBLE_EQ(one_call_ring_seconds(CollectiveKind::kAllReduce, 1, 1e9, link), 0);
 }
 
 }  // namespace

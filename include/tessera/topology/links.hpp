@@ -67,5 +67,8 @@ std::string_view name_of(CollectiveKind kind);
 /// (n - 1) (latency + bytes / n / rate), twice that for an all-reduce (Chan et al. 2007, "Collective communication:
 /// theory, practice, and experience"; Thakur et al. 2005).
 double ring_seconds(CollectiveKind kind, int num_ranks, double bytes, const LinkFigures& link);
+/// The same where the latency is that of a call and one call goes through the whole ring, as a kernel of NCCL does: it
+/// counts once.
+double one_call_ring_seconds(CollectiveKind kind, int num_ranks, double bytes, const LinkFigures& link);
 
 }  // namespace tessera::topology
