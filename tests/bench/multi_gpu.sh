@@ -45,6 +45,12 @@ trap 'rm -rf "$work"' EXIT
 
 say() { printf '%s\n' "$*" | tee -a "$table"; }
 ranks() { mpirun -np "$1" --bind-to none "${@:2}"; }
+# injected N RANK LIBRARY COMMAND...: COMMAND on N ranks, with a library of $bin that CUDA loads in one of them.
+injected() {
+  # shellcheck disable=SC2016
+  ranks "$1" bash -c '[[ $OMPI_COMM_WORLD_RANK == "$1" ]] && export CUDA_INJECTION64_PATH=$2; exec "${@:3}"' \
+    injected "$2" "$(readlink -f "$bin")/$3" "${@:4}"
+}
 counts() { for n in 1 2 4 8; do ((n <= gpus && n >= $1)) && echo "$n"; done; true; }
 # A field of a JSON object on stdin, by Python's subscripts.
 field() { python3 -c "import json, sys; d = json.load(sys.stdin); print($1)"; }
@@ -138,10 +144,8 @@ peer() {
 trace() {
   [[ -n $3 ]] || return 0
   local out=$log/trace-$2-$1.txt
-  # shellcheck disable=SC2016
-  ranks "$2" bash -c '[[ $OMPI_COMM_WORLD_RANK == 0 ]] && export CUDA_INJECTION64_PATH=$0 KERNEL_TRACE_STEPS=10 KERNEL_TRACE_STEP_MS='"$3"'; exec "$@"' \
-    "$(readlink -f "$bin")/libkernel_trace.so" "$bin/step_bench" --dataset cifar100 --clip_grad 1 --max_steps 20 \
-    --config "$config" "${@:4}" >"$log/trace.json" 2>"$out" || true
+  KERNEL_TRACE_STEPS=10 KERNEL_TRACE_STEP_MS=$3 injected "$2" 0 libkernel_trace.so "$bin/step_bench" --dataset cifar100 --clip_grad 1 \
+    --max_steps 20 --config "$config" "${@:4}" >"$log/trace.json" 2>"$out" || true
   say "trace: $1 on $2 GPUs, of a step of $3 ms, in ms: $(grep -h 'alone\|idle' "$out" | awk '{printf "%s %s %s; ", $4, $5, $1}')NCCL's kernels $(
     awk '/ncclDevKernel/ {sum += $1} END {print sum}' "$out")"
 }
@@ -183,9 +187,8 @@ links() {
 # kill_run STEPS: qwen3-0.6b on 2 GPUs, from where it is. A hang is to be noticed after 20 s; rank 1's GPU fails once $work/fail
 # is there.
 kill_run() {
-  # shellcheck disable=SC2016
-  GPU_FAULT_FILE=$work/fail ranks 2 bash -c '[[ $OMPI_COMM_WORLD_RANK == 1 ]] && export CUDA_INJECTION64_PATH=$0; exec "$@"' \
-    "$(readlink -f "$bin")/libgpu_fault.so" "$bin/tessera" finetune --model_config qwen3-0.6b --random_init --dataset cifar100 --data_path "$data" \
+  GPU_FAULT_FILE=$work/fail injected 2 1 libgpu_fault.so "$bin/tessera" finetune --model_config qwen3-0.6b --random_init \
+    --dataset cifar100 --data_path "$data" \
     --batch_size 32 --zero_stage 2 --epochs 8 --warmup_epochs 0.1 --lr 1e-4 --clip_grad 1 --save_every_epochs 0 \
     --save_every_steps 20 --keep_last 2 --collective_timeout 20 --output_dir "$work/kill" --resume auto --max_steps "$1" \
     >>"$log/kill.txt" 2>&1
